@@ -1,0 +1,143 @@
+package tracer
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/holiman/uint256"
+)
+
+// An AssetKind says what an [Asset] is.
+type AssetKind uint8
+
+// The kinds of assets. Only native coins, ERC-20 tokens and USD values are
+// money; NFTs are recorded and never counted.
+const (
+	Native AssetKind = iota // the chain's own coin
+	ERC20
+	NFT // ERC-721; ERC-1155 is not read
+	USD // not a token: the US dollar value of a movement, in cents, as some exports give it
+)
+
+// An Asset is one thing that can be owned: a chain's coin, or a token contract
+// on a chain. Identity is the contract, never the symbol.
+type Asset struct {
+	Chain uint64 // EIP-155 chain id
+	Kind  AssetKind
+	Token common.Address // zero for Native and USD
+}
+
+// NativeOf returns the native coin of a chain.
+func NativeOf(chain uint64) Asset { return Asset{Chain: chain} }
+
+// TokenOf returns an ERC-20 token.
+func TokenOf(chain uint64, token common.Address) Asset {
+	return Asset{Chain: chain, Kind: ERC20, Token: token}
+}
+
+// slip44 are the coin types of the native coins, from SLIP-44; chains whose
+// coin is ether, and chains not in the table, use 60.
+var slip44 = map[uint64]int{56: 714, 137: 966, 43114: 9005}
+
+// String returns the asset's CAIP-19 id, as in eip155:1/slip44:60 or
+// eip155:1/erc20:0xdac17f958d2ee523a2206206994597c13d831ec7. A [USD] value is
+// eip155:1/iso4217:usd.
+func (a Asset) String() string {
+	switch a.Kind {
+	case ERC20:
+		return fmt.Sprintf("eip155:%d/erc20:%s", a.Chain, Hex(a.Token))
+	case NFT:
+		return fmt.Sprintf("eip155:%d/erc721:%s", a.Chain, Hex(a.Token))
+	case USD:
+		return fmt.Sprintf("eip155:%d/iso4217:usd", a.Chain)
+	}
+	n, ok := slip44[a.Chain]
+	if !ok {
+		n = 60
+	}
+	return fmt.Sprintf("eip155:%d/slip44:%d", a.Chain, n)
+}
+
+// ParseAsset is the inverse of [Asset.String].
+func ParseAsset(s string) (Asset, error) {
+	chain, rest, ok := strings.Cut(strings.TrimPrefix(s, "eip155:"), "/")
+	id, err := strconv.ParseUint(chain, 10, 64)
+	if !ok || err != nil || !strings.HasPrefix(s, "eip155:") {
+		return Asset{}, fmt.Errorf("asset %q is not a CAIP-19 id like eip155:1/slip44:60", s)
+	}
+	a := Asset{Chain: id}
+	space, ref, _ := strings.Cut(rest, ":")
+	switch space {
+	case "slip44":
+	case "iso4217":
+		a.Kind = USD
+	case "erc20", "erc721":
+		a.Kind = ERC20
+		if space == "erc721" {
+			a.Kind = NFT
+		}
+		if a.Token, err = ParseAddress(ref); err != nil {
+			return Asset{}, fmt.Errorf("asset %q: %w", s, err)
+		}
+	}
+	if a.String() != s {
+		return Asset{}, fmt.Errorf("asset %q is not a CAIP-19 id like eip155:1/slip44:60", s)
+	}
+	return a, nil
+}
+
+// Compare orders assets by chain, kind and token.
+func (a Asset) Compare(b Asset) int {
+	return cmp.Or(cmp.Compare(a.Chain, b.Chain), cmp.Compare(a.Kind, b.Kind), a.Token.Cmp(b.Token))
+}
+
+// Money reports whether amounts of the asset can be somebody's money at all:
+// NFTs cannot.
+func (a Asset) Money() bool { return a.Kind != NFT }
+
+// Readable writes base units with the given decimals, without rounding and
+// without trailing zeros: Readable(1500000, 6) is "1.5".
+func Readable(amount *uint256.Int, decimals uint8) string {
+	s := amount.Dec()
+	d := int(decimals)
+	if d == 0 {
+		return s
+	}
+	if len(s) <= d {
+		s = strings.Repeat("0", d-len(s)+1) + s
+	}
+	whole, frac := s[:len(s)-d], strings.TrimRight(s[len(s)-d:], "0")
+	if frac == "" {
+		return whole
+	}
+	return whole + "." + frac
+}
+
+// A Micros is an amount of US dollars in millionths. It is for ordering and
+// for display; no ledger is kept in it.
+type Micros int64
+
+// Dollar is one US dollar.
+const Dollar Micros = 1_000_000
+
+// String writes dollars and cents, rounded half away from zero, with commas: "$1,234.50".
+func (m Micros) String() string {
+	sign := ""
+	if m < 0 {
+		sign, m = "-", -m
+	}
+	cents := (m + 5_000) / 10_000
+	s := strconv.FormatInt(int64(cents/100), 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return fmt.Sprintf("%s$%s.%02d", sign, s, cents%100)
+}
+
+// Decimal writes dollars and cents for machines, without sign or commas: "1234.50".
+func (m Micros) Decimal() string {
+	return strings.ReplaceAll(strings.Replace(m.String(), "$", "", 1), ",", "")
+}
