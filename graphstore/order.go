@@ -82,9 +82,6 @@ func (s *Store) extend(past *chainOrder) *chainOrder {
 // of returns the rows of a wallet.
 func (o *chainOrder) of(s *Store, wallet uint32) []uint32 {
 	o.once.Do(func() { o.group(s) })
-	if int(wallet)+1 >= len(o.start) {
-		return nil // a wallet without transfers, added since
-	}
 	return o.list[o.start[wallet]:o.start[wallet+1]]
 }
 

@@ -87,7 +87,7 @@ type World struct {
 	Prices   []tracer.Micros // of one whole ETH, by day since the genesis block
 	Truth    Truth
 
-	*ledger
+	chain *chain
 }
 
 // A Service is a business whose wallets are publicly known, as a label set
@@ -110,6 +110,13 @@ func Generate(cfg Config) *World {
 
 // Head returns the number of the last block.
 func (w *World) Head() uint64 { return uint64(len(w.Blocks) - 1) }
+
+// Transfers returns everything that moved, in chain order: fees, native coin
+// with and without a contract, tokens, also counterfeit ones, and NFTs; zero
+// amounts of tokens too. Wrapping is a token transfer from the wrapped token's
+// contract to the owner, unwrapping one back. Logs that no wallet could read
+// as a transfer are not in it. The caller owns the slice.
+func (w *World) Transfers() []tracer.Transfer { return w.chain.transfers() }
 
 // Price returns the price of one whole ETH at a time in Unix seconds. Before
 // and after the chain's life it is that of the first and the last day.

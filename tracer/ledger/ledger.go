@@ -146,7 +146,7 @@ type Interval struct {
 
 // A Total is the sum of one asset over all accounts, in base units.
 type Total struct {
-	Reported, ConvertedIn               uint256.Int
+	Reported, ConvertedIn             uint256.Int
 	Stopped, Held, Fees, ConvertedOut uint256.Int
 }
 

@@ -1,0 +1,355 @@
+package ledger
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"scamtrace/tracer"
+
+	"github.com/holiman/uint256"
+)
+
+// book writes cases in words: "tx1 a b 100 A" is one entry.
+type book struct {
+	t      *testing.T
+	names  []string
+	assets []string
+	in     Input
+}
+
+func index(names *[]string, s string) uint32 {
+	i := slices.Index(*names, s)
+	if i < 0 {
+		i = len(*names)
+		*names = append(*names, s)
+	}
+	return uint32(i)
+}
+
+func newBook(t *testing.T, lines string) *book {
+	t.Helper()
+	b := &book{t: t, assets: []string{"USDT", "ETH", "FAKE"}}
+	txs := []string{}
+	for line := range strings.Lines(lines) {
+		f := strings.Fields(line)
+		if len(f) == 0 {
+			continue
+		}
+		amount, err := uint256.FromDecimal(f[3])
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx := index(&txs, f[0])
+		e := Entry{From: index(&b.names, f[1]), To: index(&b.names, f[2]), Amount: *amount,
+			Asset: index(&b.assets, f[4]), Tx: tx, Block: uint64(tx) + 1, Time: uint64(tx) + 1, Kind: tracer.KindToken}
+		if f[4] == "ETH" {
+			e.Kind = tracer.KindNative
+		}
+		if len(f) > 5 {
+			e.Kind, _ = tracer.ParseKind(f[5])
+		}
+		b.in.Entries = append(b.in.Entries, e)
+	}
+	for _, a := range b.assets {
+		b.in.Assets = append(b.in.Assets, Asset{Known: a != "FAKE"})
+	}
+	b.in.Wallets = len(b.names)
+	return b
+}
+
+func (b *book) id(name string) uint32 {
+	i := slices.Index(b.names, name)
+	if i < 0 {
+		b.t.Fatalf("no wallet %q", name)
+	}
+	return uint32(i)
+}
+
+// state writes a result in words, sorted.
+func (b *book) state(r *Result) []string {
+	var out []string
+	for _, h := range r.Held {
+		out = append(out, fmt.Sprintf("%s holds %s %s", b.names[h.Wallet], h.Amount.Dec(), b.assets[h.Asset]))
+	}
+	for _, a := range r.Arrivals {
+		out = append(out, fmt.Sprintf("%s got %s %s", b.names[a.Wallet], a.Amount.Dec(), b.assets[a.Asset]))
+	}
+	for _, c := range r.Conversions {
+		s := b.names[c.Payer] + " swapped"
+		for _, p := range c.Out {
+			s += " " + p.Amount.Dec() + " " + b.assets[p.Asset]
+		}
+		s += " for " + b.names[c.Receiver]
+		for _, p := range c.In {
+			s += " " + p.Amount.Dec() + " " + b.assets[p.Asset]
+		}
+		out = append(out, s)
+	}
+	for i, t := range r.Totals {
+		if !t.Fees.IsZero() {
+			out = append(out, fmt.Sprintf("fees %s %s", t.Fees.Dec(), b.assets[i]))
+		}
+		if !t.Reported.IsZero() {
+			out = append(out, fmt.Sprintf("reported %s %s", t.Reported.Dec(), b.assets[i]))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// worth prices USDT at 1 and ETH at 2000 dollars a unit; FAKE has no price.
+func worth(asset uint32, amount *uint256.Int, _ uint64) (tracer.Micros, bool) {
+	p := map[uint32]uint64{0: 1, 1: 2000}[asset]
+	return tracer.Micros(amount.Uint64()*p) * tracer.Dollar, p > 0
+}
+
+func TestRun(t *testing.T) {
+	tests := []struct {
+		name  string
+		lines string
+		sinks string // wallets where money stays
+		want  []string
+	}{
+		{"traced money leaves first", `
+			t1 victim s 100 USDT
+			t2 other m 50 USDT
+			t3 s m 100 USDT
+			t4 m x 100 USDT
+			t5 m y 50 USDT`, "",
+			[]string{"reported 100 USDT", "x holds 100 USDT"}},
+		{"a service keeps what arrives", `
+			t1 victim s 100 USDT
+			t2 s ex 70 USDT
+			t3 ex stranger 70 USDT`, "ex",
+			[]string{"ex got 70 USDT", "reported 100 USDT", "s holds 30 USDT"}},
+		{"a fee is paid from traced coin first", `
+			t1 victim s 100 ETH
+			t2 s zero 1 ETH fee
+			t2 s x 99 ETH`, "",
+			[]string{"fees 1 ETH", "reported 100 ETH", "x holds 99 ETH"}},
+		{"a swap carries the traced money into the other asset", `
+			t1 victim s 1000 USDT
+			t2 s m 1000 USDT
+			t3 m pool 1000 USDT
+			t3 pool m 1 ETH internal`, "",
+			[]string{"m swapped 1000 USDT for m 1 ETH", "m holds 1 ETH", "reported 1000 USDT"}},
+		{"the pool of a swap is not suspect, whoever swaps next", `
+			t1 victim s 2000 USDT
+			t2 s pool 2000 USDT
+			t2 pool s 1 ETH internal
+			t3 stranger pool 1 ETH
+			t3 pool stranger 2000 USDT`, "",
+			[]string{"reported 2000 USDT", "s holds 1 ETH", "s swapped 2000 USDT for s 1 ETH"}},
+		{"half of what is swapped is traced", `
+			t1 other s2 1000 USDT
+			t2 victim s 1000 USDT
+			t3 s s2 1000 USDT
+			t4 s2 pool 2000 USDT
+			t4 pool s2 2 ETH internal`, "",
+			[]string{"reported 1000 USDT", "s2 holds 1 ETH", "s2 swapped 1000 USDT for s2 1 ETH"}},
+		{"a swap through a router to a third receiver", `
+			t1 victim s 4000 USDT
+			t2 s router 4000 USDT
+			t2 router pool 4000 USDT
+			t2 pool router 2 ETH internal
+			t2 router r 2 ETH internal`, "",
+			[]string{"r holds 2 ETH", "reported 4000 USDT", "s swapped 4000 USDT for r 2 ETH"}},
+		{"change is not a swap", `
+			t1 victim s 10000 USDT
+			t2 s m 10000 USDT
+			t3 m x 10000 USDT
+			t3 x m 1 ETH internal`, "",
+			[]string{"reported 10000 USDT", "x holds 10000 USDT"}},
+		{"a worthless token buys nothing", `
+			t1 victim s 10000 USDT
+			t2 s x 10000 USDT
+			t2 x s 5 FAKE`, "",
+			[]string{"reported 10000 USDT", "x holds 10000 USDT"}},
+		{"a payment beside a swap in one transaction", `
+			t1 victim s 5000 USDT
+			t2 s x 1000 USDT
+			t2 s pool 4000 USDT
+			t2 pool s 2 ETH internal`, "",
+			[]string{"reported 5000 USDT", "s holds 2 ETH", "s swapped 4000 USDT for s 2 ETH", "x holds 1000 USDT"}},
+		{"a seed that is paid by a seed reports once", `
+			t1 victim s 100 USDT
+			t2 s x 100 USDT
+			t3 x s 100 USDT`, "",
+			[]string{"reported 100 USDT", "s holds 100 USDT"}},
+		{"a token anybody can make is not the victim's money", `
+			t1 victim s 100 FAKE
+			t2 victim s 7 USDT`, "",
+			[]string{"reported 7 USDT", "s holds 7 USDT"}},
+		{"a payment passed on by a contract in the same transaction", `
+			t1 victim s 10 ETH
+			t2 s c 10 ETH
+			t2 c x 6 ETH internal
+			t2 c y 4 ETH internal`, "",
+			[]string{"reported 10 ETH", "x holds 6 ETH", "y holds 4 ETH"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBook(t, tt.lines)
+			b.in.Seeds = []Seed{{Wallet: b.id("s"), To: 1 << 62}}
+			b.in.Worth = worth
+			b.in.Stop = func(w uint32) Stop {
+				if b.names[w] == tt.sinks {
+					return Sink
+				}
+				return Follow
+			}
+			r, err := Run(b.in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(tt.want)
+			if got := b.state(r); !slices.Equal(got, tt.want) {
+				t.Errorf("Run gives\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(tt.want, "\n  "))
+			}
+		})
+	}
+}
+
+func TestPaymentIsExactlyTheTransfer(t *testing.T) {
+	b := newBook(t, `
+		t1 stranger s 500 USDT
+		t2 victim s 100 USDT
+		t3 s x 300 USDT`)
+	b.in.Payments = []Payment{{Tx: 1, Wallet: b.id("s")}}
+	r, err := Run(b.in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"reported 100 USDT", "x holds 100 USDT"}
+	if got := b.state(r); !slices.Equal(got, want) {
+		t.Errorf("Run gives %q, want %q", got, want)
+	}
+}
+
+func TestUnseenMoneyOfASeed(t *testing.T) {
+	b := newBook(t, `
+		t1 victim s 100 USDT
+		t2 s x 300 USDT`)
+	b.in.Seeds = []Seed{{Wallet: b.id("s"), To: 1 << 62, Unseen: true}}
+	r, err := Run(b.in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"reported 300 USDT", "x holds 300 USDT"}
+	if got := b.state(r); !slices.Equal(got, want) {
+		t.Errorf("Run gives %q, want %q", got, want)
+	}
+}
+
+func TestIntervals(t *testing.T) {
+	b := newBook(t, `
+		t1 victim s 100 USDT
+		t2 s x 100 USDT
+		t3 x y 100 USDT
+		t4 y x 40 USDT`)
+	b.in.Seeds = []Seed{{Wallet: b.id("s"), To: 1 << 62}}
+	r, err := Run(b.in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Interval{
+		{b.id("s"), 1, 2, false},
+		{b.id("x"), 2, 3, false}, {b.id("x"), 4, 4, true},
+		{b.id("y"), 3, 3, true},
+	}
+	slices.SortFunc(want, func(a, c Interval) int { return int(a.Wallet)*100 + int(a.From) - int(c.Wallet)*100 - int(c.From) })
+	if !slices.Equal(r.Intervals, want) {
+		t.Errorf("Intervals = %v, want %v", r.Intervals, want)
+	}
+}
+
+// TestConservation plays random transactions, whose sums Run checks itself,
+// and compares single-asset histories with a plain second implementation.
+func TestConservation(t *testing.T) {
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		in := Input{Wallets: 12, Assets: []Asset{{true}, {true}, {false}}, Worth: worth,
+			Seeds: []Seed{{Wallet: 1, To: 1 << 62, Unseen: seed%2 == 0}},
+			Stop:  func(w uint32) Stop { return []Stop{Sink, Follow, Follow, Through}[w%4] }}
+		for tx := range uint32(60) {
+			for range 1 + rng.IntN(5) {
+				in.Entries = append(in.Entries, Entry{From: rng.Uint32N(12), To: rng.Uint32N(12), Asset: rng.Uint32N(3), Tx: tx,
+					Block: uint64(tx), Time: uint64(tx), Amount: *uint256.NewInt(rng.Uint64N(1000)),
+					Kind: []tracer.Kind{tracer.KindToken, tracer.KindNative, tracer.KindInternal, tracer.KindFee}[rng.IntN(4)]})
+			}
+		}
+		r, err := Run(in)
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		again, err := Run(in)
+		if err != nil || fmt.Sprint(r) != fmt.Sprint(again) {
+			t.Fatalf("seed %d: two runs differ (%v)", seed, err)
+		}
+	}
+}
+
+func TestPIFOAgainstPlainBooks(t *testing.T) {
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		in := Input{Wallets: 8, Assets: []Asset{{true}}, Seeds: []Seed{{Wallet: 0, To: 1 << 62}},
+			Stop: func(w uint32) Stop {
+				if w == 7 {
+					return Sink
+				}
+				return Follow
+			}}
+		bal := make([]uint64, 8)
+		for tx := range uint32(100) {
+			e := Entry{From: rng.Uint32N(8), To: rng.Uint32N(8), Tx: tx, Amount: *uint256.NewInt(rng.Uint64N(50)), Kind: tracer.KindToken}
+			in.Entries = append(in.Entries, e)
+			if e.From == e.To {
+				continue
+			}
+			n := e.Amount.Uint64()
+			var traced uint64
+			if e.From != 7 {
+				traced = min(n, bal[e.From])
+				bal[e.From] -= traced
+			}
+			if e.To == 0 {
+				traced = n
+			}
+			bal[e.To] += traced
+		}
+		r, err := Run(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]uint64, 8)
+		for _, h := range r.Held {
+			got[h.Wallet] += h.Amount.Uint64()
+		}
+		for _, a := range r.Arrivals {
+			got[a.Wallet] += a.Amount.Uint64()
+		}
+		if !slices.Equal(got, bal) {
+			t.Fatalf("seed %d: Run leaves %v, plain books %v", seed, got, bal)
+		}
+	}
+}
+
+func BenchmarkRun(b *testing.B) {
+	const n = 1_000_000
+	rng := rand.New(rand.NewPCG(1, 1))
+	in := Input{Wallets: n / 4, Assets: []Asset{{true}, {true}}, Seeds: []Seed{{Wallet: 1, To: 1 << 62}}, Worth: worth}
+	for i := range uint32(n) {
+		in.Entries = append(in.Entries, Entry{From: uint32(rng.ExpFloat64()*n/40) % (n / 4), To: rng.Uint32N(n / 4), Asset: i & 1,
+			Tx: i, Block: uint64(i), Amount: *uint256.NewInt(1 + rng.Uint64N(1e9)), Kind: tracer.KindToken})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Run(in); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "transfers/s")
+}
