@@ -166,8 +166,7 @@ func (s *Store) putEdge(from, to uint32, h uint64, p *graph.EdgeProperties) {
 		}
 	}
 	if len(flows) == 0 {
-		s.insertFlow(flowRow{from: from, to: to}, &flowValue{asset: bare, count: uint32(p.Weight)}, h)
-		s.pairs++
+		s.insertPair(from, to, &flowValue{asset: bare, count: uint32(p.Weight)}, h)
 		return
 	}
 	for i := range flows {
@@ -211,9 +210,20 @@ func (s *Store) Edge(source, target tracer.Wallet) (graph.Edge[tracer.Wallet], e
 }
 
 func (s *Store) libraryEdge(source, target tracer.Wallet, head uint32, flows []Flow) graph.Edge[tracer.Wallet] {
+	var weight uint64
+	for i := range flows {
+		weight += uint64(flows[i].Transfers)
+	}
+	if len(flows) == 0 {
+		weight = uint64(s.value(s.flows.at(head)).count)
+	}
 	return graph.Edge[tracer.Wallet]{
 		Source: source, Target: target,
-		Properties: graph.EdgeProperties{Attributes: map[string]string{}, Weight: s.weight(head), Data: flows},
+		Properties: graph.EdgeProperties{
+			Attributes: map[string]string{},
+			Weight:     int(min(weight, math.MaxInt)),
+			Data:       flows,
+		},
 	}
 }
 

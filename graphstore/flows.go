@@ -1,7 +1,6 @@
 package graphstore
 
 import (
-	"cmp"
 	"iter"
 	"math"
 	"slices"
@@ -155,8 +154,7 @@ func (s *Store) mergeFlow(from, to uint32, v *flowValue) {
 	h := s.keys.numbers(from, to, 0, 0)
 	head, ok := s.findPair(from, to, h)
 	if !ok {
-		s.insertFlow(flowRow{from: from, to: to}, v, h)
-		s.pairs++
+		s.insertPair(from, to, v, h)
 		return
 	}
 	r := s.flows.at(head)
@@ -187,6 +185,13 @@ func (s *Store) addValue(r *flowRow, v *flowValue) {
 	sum := s.value(r)
 	sum.merge(v)
 	s.setValue(r, &sum)
+}
+
+// insertPair adds a pair that the store does not have, with its first flow or
+// without one.
+func (s *Store) insertPair(from, to uint32, v *flowValue, h uint64) {
+	s.insertFlow(flowRow{from: from, to: to}, v, h)
+	s.pairs++
 }
 
 func (s *Store) insertFlow(r flowRow, v *flowValue, h uint64) uint32 {
@@ -338,23 +343,4 @@ func (s *Store) In(w tracer.Wallet) iter.Seq2[tracer.Wallet, Flow] {
 			}
 		}
 	}
-}
-
-// weight returns how many transfers a pair has, given its head: those of its
-// flows, or what it was given.
-func (s *Store) weight(head uint32) int {
-	var n uint64
-	for _, id := range s.chain(head) {
-		v := s.value(s.flows.at(id))
-		n += uint64(v.count)
-	}
-	return int(min(n, math.MaxInt))
-}
-
-// compareValues orders the flows of one pair by asset.
-func (s *Store) compareValues(a, b *flowValue) int {
-	if a.asset == bare || b.asset == bare {
-		return cmp.Compare(a.asset, b.asset)
-	}
-	return s.assets.at(a.asset).Compare(*s.assets.at(b.asset))
 }

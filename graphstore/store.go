@@ -62,18 +62,15 @@ type Store struct {
 }
 
 // New returns an empty Store.
-func New() *Store { return newStore(0, 0, 0) }
-
-// newStore returns an empty store with room in its indexes.
-func newStore(wallets, transfers, flows int) *Store {
+func New() *Store {
 	return &Store{
 		keys:          newKeys(),
-		walletIndex:   newIndex(wallets),
+		walletIndex:   newIndex(0),
 		assetIndex:    newIndex(0),
 		blockIndex:    newIndex(0),
 		txIndex:       newIndex(0),
-		transferIndex: newIndex(transfers),
-		flowIndex:     newIndex(flows),
+		transferIndex: newIndex(0),
+		flowIndex:     newIndex(0),
 		positionIDs:   make(map[string]uint32),
 	}
 }
@@ -140,6 +137,11 @@ func (s *Store) wallet(w *tracer.Wallet) uint32 {
 		}
 		return id
 	}
+	return s.addWallet(w, h)
+}
+
+// addWallet gives a number to a wallet that the store does not have.
+func (s *Store) addWallet(w *tracer.Wallet, h uint64) uint32 {
 	if s.walletIndex.full() {
 		s.walletIndex = s.walletIndex.larger()
 		for i := range s.wallets.n {

@@ -3,7 +3,6 @@ package devnet
 import (
 	"fmt"
 	"math/rand/v2"
-	"time"
 
 	"scamtrace/tracer"
 
@@ -13,20 +12,23 @@ import (
 
 // A city is what people find when they come: tokens, services, contracts.
 type city struct {
-	native    addr // logs native coin; see [tracer.NativeLogs]
-	tokens    [assets]addr
-	router    addr
-	ethPool   addr // USDT and WETH
-	daiPool   addr // USDT and DAI
-	exchanges []*exchange
-	bridge    addr
-	mixer     addr
-	hub       addr
-	disperser addr // pays many at once
-	platform  addr // passes native coin on
-	logic     addr // what platform delegates to
-	users     []addr
-	merchants []addr
+	native      addr // logs native coin; see [tracer.NativeLogs]
+	tokens      [assets]addr
+	router      addr
+	ethPool     addr // USDT and WETH
+	daiPool     addr // USDT and DAI
+	exchanges   []*exchange
+	bridge      addr
+	mixer       addr
+	hub         addr
+	disperser   addr // pays many at once
+	platform    addr // passes native coin on
+	logic       addr // what platform delegates to
+	collectible addr
+	users       []addr
+	merchants   []addr
+	funders     []addr // the syndicates' gas funders
+	poison      *poisoner
 }
 
 // An exchange has hot wallets that are publicly known, a gas wallet, and a
@@ -356,5 +358,3 @@ func (s *sim) deploy(from addr, value *uint256.Int, name string, o Owner) (addr,
 	}
 	return to, true
 }
-
-var day = 24 * time.Hour

@@ -19,8 +19,8 @@ import (
 type sim struct {
 	*chain
 	cfg      Config
-	prices   []priceOf
-	now, end uint64 // milliseconds since the genesis block
+	prices   []uint64 // by day, in millionths of a dollar
+	now, end uint64   // milliseconds since the genesis block
 	queue    queue
 	seq      uint64
 	balances [][assets]uint256.Int // by address
@@ -35,8 +35,6 @@ type sim struct {
 	hubs     []addr
 	city
 }
-
-type priceOf = uint64 // micro-dollars
 
 // A service is a [Service] in the making.
 type service struct {
@@ -308,6 +306,9 @@ func (s *sim) pay(from, to addr, a asset, amount *uint256.Int) bool {
 		s.token(a, from, to, amount)
 	}
 	s.carry(from, to, a, amount)
+	if a == usdt || a == usdc {
+		s.poison.watch(from, to, a, amount)
+	}
 	return true
 }
 

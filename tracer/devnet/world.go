@@ -81,9 +81,9 @@ func (c Config) withDefaults() Config {
 // after [Generate] and is safe for concurrent use, as long as nobody writes to
 // its fields.
 type World struct {
-	Config   Config         // with the defaults filled in
-	Blocks   []tracer.Block // by number, from the genesis block
-	Services []Service      // what the public knows, in a fixed order
+	Config   Config          // with the defaults filled in
+	Blocks   []tracer.Block  // by number, from the genesis block
+	Services []Service       // what the public knows, in a fixed order
 	Prices   []tracer.Micros // of one whole ETH, by day since the genesis block
 	Truth    Truth
 

@@ -1,0 +1,519 @@
+package graphstore
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"scamtrace/tracer"
+
+	"github.com/dominikbraun/graph"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/holiman/uint256"
+)
+
+const million = 1_000_000
+
+// A record is one flow as the benchmarks read it: both engines get the same.
+type record struct {
+	from, to common.Address
+	asset    uint8
+	amount   uint256.Int
+	count    uint32
+	block    uint32
+}
+
+var benchAssets = []tracer.Asset{
+	tracer.TokenOf(1, common.Address{0xda, 0xc1}),
+	tracer.NativeOf(1),
+}
+
+func (r *record) flow() (Pair, Flow) {
+	return Pair{tracer.Wallet{Chain: 1, Address: r.from}, tracer.Wallet{Chain: 1, Address: r.to}},
+		Flow{Asset: benchAssets[r.asset], Amount: r.amount, Transfers: r.count, First: uint64(r.block), Last: uint64(r.block + r.count)}
+}
+
+// powerLaw returns n flows, one of each asset a pair at most, on about n/4.2
+// wallets whose degrees follow a power law with exponent 2.25, which is what
+// token graphs have. One pair in 50 has both assets; amounts have up to 22
+// digits.
+func powerLaw(n int, seed uint64) []record {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	wallets := make([]common.Address, n*10/42+1)
+	for i := range wallets {
+		for j := 0; j < 20; j += 4 {
+			binary.LittleEndian.PutUint32(wallets[i][j:], rng.Uint32())
+		}
+	}
+	const shift = 5 // keeps the largest hub at about one flow in 200
+	low, high := math.Pow(shift, 0.2), math.Pow(float64(len(wallets)+shift), 0.2)
+	pick := func() uint32 {
+		x := math.Pow(low+rng.Float64()*(high-low), 5) - shift
+		return min(uint32(x), uint32(len(wallets)-1))
+	}
+	seen := make(map[uint64]bool, n)
+	out := make([]record, 0, n)
+	add := func(a, b uint32, asset uint8) {
+		r := record{from: wallets[a], to: wallets[b], asset: asset, block: uint32(19_000_000 + len(out)), count: 1}
+		if rng.IntN(4) == 0 {
+			r.count = 1 + rng.Uint32N(30)
+		}
+		r.amount.SetUint64(rng.Uint64() >> rng.UintN(40))
+		if rng.IntN(2) == 0 {
+			r.amount.Mul(&r.amount, uint256.NewInt(1000))
+		}
+		out = append(out, r)
+	}
+	for len(out) < n {
+		a := pick()
+		b := uint32((uint64(pick())*2_654_435_761 + 7) % uint64(len(wallets))) // senders and receivers differ
+		if key := uint64(a)<<32 | uint64(b); a != b && !seen[key] {
+			seen[key] = true
+			add(a, b, 0)
+			if len(out) < n && rng.IntN(50) == 0 {
+				add(a, b, 1)
+			}
+		}
+	}
+	return out
+}
+
+var millionFlows = sync.OnceValue(func() []record { return powerLaw(million, 1) })
+
+func flowsOf(rs []record) iter.Seq2[Pair, Flow] {
+	return func(yield func(Pair, Flow) bool) {
+		for i := range rs {
+			if !yield(rs[i].flow()) {
+				return
+			}
+		}
+	}
+}
+
+// build returns a store with the flows of rs.
+func build(rs []record) *Store {
+	s := New()
+	s.AddFlows(flowsOf(rs))
+	return s
+}
+
+// live returns the bytes that are live after f beyond those before, and keeps
+// what f returns alive until it has counted.
+func live[T any](f func() T) (T, float64) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	v := f()
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(v)
+	return v, float64(after.HeapAlloc) - float64(before.HeapAlloc)
+}
+
+func addVertices(tb testing.TB, g graph.Graph[tracer.Wallet, tracer.Wallet], p Pair) {
+	for _, w := range [...]tracer.Wallet{p.From, p.To} {
+		if err := g.AddVertex(w); err != nil && err != graph.ErrVertexAlreadyExists {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// buildGraph puts rs into ours through the library's AddEdge.
+func buildGraph(tb testing.TB, rs []record) *Store {
+	s := New()
+	g := s.Graph()
+	for i := range rs {
+		p, f := rs[i].flow()
+		addVertices(tb, g, p)
+		err := g.AddEdge(p.From, p.To, graph.EdgeData(f))
+		if err == graph.ErrEdgeAlreadyExists {
+			err = g.UpdateEdge(p.From, p.To, func(e *graph.EdgeProperties) { e.Data = append(e.Data.([]Flow), f) })
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return s
+}
+
+func stringHash(s string) string { return s }
+
+// buildLibrary puts the pairs of rs into the library's own store with strings
+// of 20 bytes as keys, as its readers do, and the number of transfers as
+// weight. It holds neither amounts nor assets.
+func buildLibrary(tb testing.TB, rs []record) graph.Graph[string, string] {
+	g := graph.New(stringHash, graph.Directed())
+	for i := range rs {
+		addLibrary(tb, g, &rs[i])
+	}
+	return g
+}
+
+func addLibrary(tb testing.TB, g graph.Graph[string, string], r *record) {
+	from, to := string(r.from[:]), string(r.to[:])
+	for _, w := range [...]string{from, to} {
+		if err := g.AddVertex(w); err != nil && err != graph.ErrVertexAlreadyExists {
+			tb.Fatal(err)
+		}
+	}
+	n := int(r.count)
+	err := g.AddEdge(from, to, graph.EdgeWeight(n))
+	if err == graph.ErrEdgeAlreadyExists {
+		err = g.UpdateEdge(from, to, func(e *graph.EdgeProperties) { e.Weight += n })
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func libraryComponents(tb testing.TB, g graph.Graph[string, string]) int {
+	// The library has no weak components: union-find over what it hands out.
+	m, err := g.AdjacencyMap()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	parent := make(map[string]string, len(m))
+	var find func(string) string
+	find = func(a string) string {
+		for parent[a] != "" {
+			if p := parent[parent[a]]; p != "" {
+				parent[a] = p
+			}
+			a = parent[a]
+		}
+		return a
+	}
+	n := len(m)
+	for a, out := range m {
+		for b := range out {
+			if x, y := find(a), find(b); x != y {
+				parent[x] = y
+				n--
+			}
+		}
+	}
+	return n
+}
+
+func BenchmarkBuild(b *testing.B) {
+	rs := millionFlows()
+	report := func(b *testing.B, heap float64) {
+		b.ReportMetric(float64(len(rs))*float64(b.N)/b.Elapsed().Seconds(), "flows/s")
+		b.ReportMetric(heap/float64(len(rs)), "B/flow")
+	}
+	b.Run("AddFlows", func(b *testing.B) {
+		_, heap := live(func() *Store { return build(rs) })
+		for b.Loop() {
+			build(rs)
+		}
+		report(b, heap)
+	})
+	b.Run("AddEdge", func(b *testing.B) {
+		_, heap := live(func() *Store { return buildGraph(b, rs) })
+		for b.Loop() {
+			buildGraph(b, rs)
+		}
+		report(b, heap)
+	})
+	b.Run("Freeze", func(b *testing.B) {
+		s := build(rs)
+		_, heap := live(s.Freeze)
+		for b.Loop() {
+			s.changed()
+			s.Freeze()
+		}
+		report(b, heap)
+	})
+	b.Run("library", func(b *testing.B) {
+		_, heap := live(func() graph.Graph[string, string] { return buildLibrary(b, rs) })
+		for b.Loop() {
+			buildLibrary(b, rs)
+		}
+		report(b, heap)
+	})
+}
+
+// hub returns the wallet with the most receivers.
+func hub(v *View) tracer.Wallet {
+	best := uint32(0)
+	for a := range uint32(v.Len()) {
+		if len(v.Out(a)) > len(v.Out(best)) {
+			best = a
+		}
+	}
+	return v.Wallet(best)
+}
+
+func BenchmarkReach(b *testing.B) {
+	v := build(millionFlows()).Freeze()
+	from, _ := v.ID(hub(v))
+	reached := 0
+	for _, d := range v.Depths([]uint32{from}, -1) {
+		if d >= 0 {
+			reached++
+		}
+	}
+	for _, hops := range []int{2, -1} {
+		b.Run(fmt.Sprintf("hops=%d", hops), func(b *testing.B) {
+			for b.Loop() {
+				v.Depths([]uint32{from}, hops)
+			}
+		})
+	}
+	b.Run("64 sources apart", func(b *testing.B) {
+		sources := make([]tracer.Wallet, 64)
+		for i := range sources {
+			sources[i] = v.Wallet(uint32(i * v.Len() / 64))
+		}
+		for b.Loop() {
+			v.Reached(sources, -1)
+		}
+	})
+	b.Run("library", func(b *testing.B) {
+		g := buildLibrary(b, millionFlows())
+		start := hub(v).Address
+		for b.Loop() {
+			n := 0
+			if err := graph.BFS(g, string(start[:]), func(string) bool { n++; return false }); err != nil {
+				b.Fatal(err)
+			}
+			if n != reached {
+				b.Fatalf("the library reaches %d wallets, the view %d", n, reached)
+			}
+		}
+	})
+}
+
+func BenchmarkComponents(b *testing.B) {
+	v := build(millionFlows()).Freeze()
+	_, want := v.Components()
+	b.Run("view", func(b *testing.B) {
+		for b.Loop() {
+			v.Components()
+		}
+	})
+	b.Run("library", func(b *testing.B) {
+		g := buildLibrary(b, millionFlows())
+		for b.Loop() {
+			if got := libraryComponents(b, g); got != want {
+				b.Fatalf("the library's graph has %d components, the view %d", got, want)
+			}
+		}
+	})
+}
+
+// benchTransfers returns n transfers, two in a transaction.
+func benchTransfers(n int) []tracer.Transfer {
+	rs := powerLaw(n/2, 2)
+	rng := rand.New(rand.NewPCG(3, 3))
+	ts := make([]tracer.Transfer, n)
+	for i := range ts {
+		r := &rs[rng.IntN(len(rs))]
+		block := uint64(19_000_000 + i/10)
+		t := tracer.Transfer{
+			Asset: benchAssets[r.asset], From: r.from, To: r.to, Amount: r.amount,
+			Block: block, Time: 1_700_000_000 + 12*block, TxIndex: uint32(i % 10 / 2), Kind: tracer.KindToken, Position: fmt.Sprint(i % 200),
+		}
+		binary.BigEndian.PutUint64(t.BlockHash[:], uint64(block)*0x9e3779b97f4a7c15)
+		binary.BigEndian.PutUint64(t.BlockHash[8:], uint64(block)*0xbf58476d1ce4e5b9)
+		binary.BigEndian.PutUint64(t.Tx[:], uint64(i/2)*0x9e3779b97f4a7c15)
+		binary.BigEndian.PutUint64(t.Tx[12:], uint64(i/2)*0xbf58476d1ce4e5b9)
+		binary.BigEndian.PutUint64(t.Tx[24:], uint64(i/2)*0x94d049bb133111eb)
+		ts[i] = t
+	}
+	return ts
+}
+
+var millionTransfers = sync.OnceValue(func() []tracer.Transfer { return benchTransfers(million) })
+
+func added(ts []tracer.Transfer) *Store {
+	s := New()
+	s.Add(ts)
+	return s
+}
+
+func BenchmarkAdd(b *testing.B) {
+	ts := millionTransfers()
+	_, heap := live(func() *Store { return added(ts) })
+	for b.Loop() {
+		added(ts)
+	}
+	b.ReportMetric(float64(len(ts))*float64(b.N)/b.Elapsed().Seconds(), "transfers/s")
+	b.ReportMetric(heap/float64(len(ts)), "B/transfer")
+}
+
+func BenchmarkRows(b *testing.B) {
+	s := added(millionTransfers())
+	n := 0
+	for b.Loop() {
+		for range s.Rows() {
+			n++
+		}
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "transfers/s")
+}
+
+func BenchmarkSnapshot(b *testing.B) {
+	for name, s := range map[string]*Store{"flows": build(millionFlows()), "transfers": added(millionTransfers())} {
+		var file bytes.Buffer
+		if err := s.WriteSnapshot(&file); err != nil {
+			b.Fatal(err)
+		}
+		perItem := float64(file.Len()) / million
+		b.Run(name+"/write", func(b *testing.B) {
+			for b.Loop() {
+				if err := s.WriteSnapshot(io.Discard); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.SetBytes(int64(file.Len()))
+			b.ReportMetric(perItem, "B/item")
+		})
+		b.Run(name+"/read", func(b *testing.B) {
+			for b.Loop() {
+				if _, err := ReadSnapshot(bytes.NewReader(file.Bytes())); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.SetBytes(int64(file.Len()))
+			b.ReportMetric(perItem, "B/item")
+		})
+	}
+}
+
+// engineVar makes the test binary a process that does the whole job with one
+// engine, for BenchmarkWhole: "ours" or "library", a colon, and the input.
+const engineVar = "GRAPHSTORE_BENCH_ENGINE"
+
+const recordLen = 20 + 20 + 1 + 16 + 4 + 4
+
+func writeRecords(file string, rs []record) error {
+	var b bytes.Buffer
+	for i := range rs {
+		r := &rs[i]
+		b.Write(r.from[:])
+		b.Write(r.to[:])
+		b.WriteByte(r.asset)
+		amount := r.amount.Bytes32()
+		b.Write(amount[16:])
+		binary.Write(&b, binary.BigEndian, r.count)
+		binary.Write(&b, binary.BigEndian, r.block)
+	}
+	return os.WriteFile(file, b.Bytes(), 0o600)
+}
+
+// records yields what writeRecords wrote.
+func records(tb testing.TB, file string) iter.Seq[record] {
+	return func(yield func(record) bool) {
+		f, err := os.Open(file)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		defer f.Close()
+		in := bufio.NewReaderSize(f, 1<<16)
+		var buf [recordLen]byte
+		for {
+			if _, err := io.ReadFull(in, buf[:]); err == io.EOF {
+				return
+			} else if err != nil {
+				tb.Fatal(err)
+			}
+			r := record{asset: buf[40], count: binary.BigEndian.Uint32(buf[57:]), block: binary.BigEndian.Uint32(buf[61:])}
+			copy(r.from[:], buf[:])
+			copy(r.to[:], buf[20:])
+			r.amount.SetBytes16(buf[41:57])
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// TestWholeProcess is the job of a process that BenchmarkWhole starts: load,
+// build, search from one wallet, components. It prints the answer.
+func TestWholeProcess(t *testing.T) {
+	engine, file, ok := strings.Cut(os.Getenv(engineVar), ":")
+	if !ok {
+		t.Skip("only a part of BenchmarkWhole")
+	}
+	var first common.Address
+	for r := range records(t, file) {
+		first = r.from
+		break
+	}
+	reached, components := 0, 0
+	switch engine {
+	case "ours":
+		s := New()
+		s.AddFlows(func(yield func(Pair, Flow) bool) {
+			for r := range records(t, file) {
+				if !yield(r.flow()) {
+					return
+				}
+			}
+		})
+		v := s.Freeze()
+		for range v.Reach([]tracer.Wallet{{Chain: 1, Address: first}}, -1) {
+			reached++
+		}
+		_, components = v.Components()
+	case "library":
+		g := graph.New(stringHash, graph.Directed())
+		for r := range records(t, file) {
+			addLibrary(t, g, &r)
+		}
+		err := graph.BFS(g, string(first[:]), func(string) bool { reached++; return false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		components = libraryComponents(t, g)
+	}
+	fmt.Printf("answer %d %d\n", reached, components)
+}
+
+func BenchmarkWhole(b *testing.B) {
+	file := filepath.Join(b.TempDir(), "flows")
+	if err := writeRecords(file, millionFlows()); err != nil {
+		b.Fatal(err)
+	}
+	answers := make(map[string]string)
+	for _, engine := range []string{"ours", "library"} {
+		b.Run(engine, func(b *testing.B) {
+			var cpu time.Duration
+			var peak float64
+			for b.Loop() {
+				cmd := exec.Command(os.Args[0], "-test.run=^TestWholeProcess$")
+				cmd.Env = append(os.Environ(), engineVar+"="+engine+":"+file)
+				out, err := cmd.CombinedOutput()
+				if err != nil {
+					b.Fatalf("%v\n%s", err, out)
+				}
+				_, answer, _ := strings.Cut(string(out), "answer ")
+				answer, _, _ = strings.Cut(answer, "\n")
+				answers[engine] = answer
+				cpu += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+				peak = max(peak, peakMemory(cmd.ProcessState))
+			}
+			b.ReportMetric(float64(cpu.Milliseconds())/float64(b.N), "cpu-ms/op")
+			b.ReportMetric(peak/(1<<20), "peak-MiB")
+		})
+	}
+	if a, b2 := answers["ours"], answers["library"]; a != "" && b2 != "" && a != b2 {
+		b.Errorf("our answer is %q, the library's %q", a, b2)
+	}
+}

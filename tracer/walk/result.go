@@ -1,0 +1,195 @@
+package walk
+
+import (
+	"fmt"
+
+	"scamtrace/graphstore"
+	"scamtrace/tracer"
+	"scamtrace/tracer/ledger"
+
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// A Seed is what was reported, resolved: a wallet, and the payment to it when
+// that is what was reported.
+type Seed struct {
+	Wallet tracer.Wallet
+	Tx     common.Hash // zero: everything the wallet received in the time span
+}
+
+// Stopped says why a walk ended early. The zero value: it did not.
+type Stopped struct {
+	Reason tracer.Reason
+	Detail string // one clause
+}
+
+// A Result is what a walk found. Wallets, assets and transactions are the
+// numbers of Store; entries of Books are indexes into Entries.
+type Result struct {
+	Chain    tracer.Chain
+	Pinned   tracer.Block
+	Policy   ledger.Policy
+	Limits   Limits
+	From, To uint64 // blocks whose receipts of seed wallets count as reported
+	Seeds    []Seed
+
+	Store   *graphstore.Store // every transfer that was read
+	Entries []ledger.Entry
+	Rows    []int // entry → row of Store
+	Books   *ledger.Result
+
+	Arrivals []ledger.Arrival // at services; in order of entries
+	Held     []ledger.Balance // known to be held; by wallet, then asset
+	Gaps     []Gap            // by wallet
+	Stopped  Stopped
+
+	Requests, Steps int
+	WalletsRead     int
+	// Blind counts the wallets whose internal receipts could not be read.
+	Blind int
+
+	read map[common.Address]*reading
+	code map[common.Address]bool
+	why  map[common.Address]Status
+}
+
+// A Gap is traced money at a wallet that was not followed.
+type Gap struct {
+	Wallet uint32
+	Money  []ledger.Balance // may be empty: money passed through that was not checked
+	Reason tracer.Reason
+	Detail string // one sentence
+}
+
+// A Status says what is known of a wallet.
+type Status struct {
+	Complete bool          // everything it did while it held traced money was read
+	Reason   tracer.Reason // why not
+	Detail   string        // in a sentence
+	Hub      bool
+	Contract bool // false also when the source cannot tell
+}
+
+// Status returns what is known of a wallet. Wallets that hold no traced money
+// at any time are complete.
+func (r *Result) Status(a common.Address) Status {
+	s, ok := r.why[a]
+	if !ok {
+		s = Status{Complete: true}
+	}
+	s.Contract = r.code[a]
+	if x := r.read[a]; x != nil {
+		s.Hub = x.hub
+	}
+	return s
+}
+
+// Complete reports whether the walk ended because nothing worth reading was
+// left.
+func (r *Result) Complete() bool { return r.Stopped.Reason == "" }
+
+// finish sorts all traced money into arrived, held and gaps.
+func (w *walk) finish() (*Result, error) {
+	if err := w.account(); err != nil {
+		return nil, err
+	}
+	res := &Result{
+		Chain: w.Chain, Pinned: w.pinned, Policy: w.Policy, Limits: w.Limits, From: w.since, To: w.until, Seeds: w.seeds,
+		Store: w.store, Entries: w.entries, Rows: w.rows, Books: w.books, Stopped: w.stopped,
+		Requests: w.requests, Steps: w.steps, WalletsRead: w.wallets(),
+		read: w.read, code: w.code, why: make(map[common.Address]Status),
+	}
+	for _, r := range w.read {
+		if r.internal != "" {
+			res.Blind++
+		}
+	}
+	gaps := make(map[uint32]*Gap)
+	gap := func(id uint32, s Status, money ...ledger.Balance) {
+		g := gaps[id]
+		if g == nil {
+			g = &Gap{Wallet: id, Reason: s.Reason, Detail: s.Detail}
+			gaps[id] = g
+		}
+		g.Money = append(g.Money, money...)
+	}
+	for _, a := range w.books.Arrivals {
+		x := w.store.Wallet(a.Wallet).Address
+		if r := w.read[x]; r != nil && r.hub {
+			s := Status{Reason: tracer.ReasonCrowded, Detail: fmt.Sprintf("This wallet has more than %d transfers in the time that was read, so the victim's money is mixed with that of many others here.", w.Limits.Hub)}
+			res.why[x] = s
+			gap(a.Wallet, s, ledger.Balance{Wallet: a.Wallet, Part: a.Part, Time: w.entries[a.Entry].Time})
+			continue
+		}
+		res.Arrivals = append(res.Arrivals, a)
+	}
+	stakes := w.stakes()
+	for i := 0; i < len(w.books.Intervals); {
+		j, id := i, w.books.Intervals[i].Wallet
+		for j < len(w.books.Intervals) && w.books.Intervals[j].Wallet == id {
+			j++
+		}
+		if s := w.status(id, w.books.Intervals[i:j], stakes[id]); !s.Complete {
+			res.why[w.store.Wallet(id).Address] = s
+			if s.Reason != tracer.ReasonDust && s.Reason != tracer.ReasonNoTraces {
+				gap(id, s)
+			}
+		}
+		i = j
+	}
+	for _, h := range w.books.Held {
+		x := w.store.Wallet(h.Wallet).Address
+		s, partial := res.why[x]
+		r := w.read[x]
+		native := w.store.Asset(h.Asset).Kind == tracer.Native
+		switch {
+		case !partial:
+			res.Held = append(res.Held, h)
+		case r != nil && r.native != "" && !native, s.Reason == tracer.ReasonNoTraces && !native:
+			res.Held = append(res.Held, h) // only the native coin is in doubt
+		default:
+			gap(h.Wallet, s, h)
+		}
+	}
+	for id := range uint32(w.store.Wallets()) {
+		if g := gaps[id]; g != nil {
+			res.Gaps = append(res.Gaps, *g)
+		}
+	}
+	return res, nil
+}
+
+// status says whether a wallet that held traced money was read completely.
+func (w *walk) status(id uint32, all []ledger.Interval, stake tracer.Micros) Status {
+	a := w.store.Wallet(id).Address
+	r := w.read[a]
+	if r == nil {
+		r = new(reading)
+	}
+	if _, _, missing := w.unread(r, all); missing {
+		switch {
+		case r.failed != "":
+			return Status{Reason: r.failed, Detail: sentence("The wallet could not be read: " + r.detail)}
+		case stake < w.Limits.MinUSD:
+			return Status{Reason: tracer.ReasonDust, Detail: fmt.Sprintf("Less than %s of traced money, too little to follow.", w.Limits.MinUSD)}
+		case w.stopped.Reason != "":
+			return Status{Reason: w.stopped.Reason, Detail: sentence("Not read any further: " + w.stopped.Detail)}
+		}
+		return Status{Reason: tracer.ReasonBudget, Detail: fmt.Sprintf("Not read any further: the budget of %d wallets ran out.", w.Limits.Wallets)}
+	}
+	switch {
+	case r.native != "":
+		return Status{Reason: tracer.ReasonSource, Detail: sentence("Its moves of " + w.Chain.Symbol + " could not be read: " + r.native)}
+	case r.internal != "" && w.code[a]:
+		return Status{Reason: tracer.ReasonNoTraces, Detail: sentence("A contract, and what it pays in " + w.Chain.Symbol + " could not be read: " + r.internal)}
+	}
+	return Status{Complete: true}
+}
+
+// sentence ends a text with a full stop.
+func sentence(s string) string {
+	if s != "" && s[len(s)-1] == '.' {
+		return s
+	}
+	return s + "."
+}
