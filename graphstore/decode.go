@@ -299,7 +299,7 @@ func (s *Store) deriveFlows() {
 		counts := tracer.Transfer{Asset: *a, From: s.wallets.at(t.from).address, To: s.wallets.at(t.to).address, Amount: amount, Kind: t.kind}
 		if t.kind != tracer.KindFee && counts.Counts() {
 			block := s.blocks.at(s.place(uint32(i), t).block).number
-			s.mergeFlow(t.from, t.to, &flowValue{asset: t.asset, count: 1, amount: amount, first: block, last: block})
+			s.mergeFlow(t.from, t.to, s.hashPair(t.from, t.to), &flowValue{asset: t.asset, count: 1, amount: amount, first: block, last: block})
 		}
 	}
 }
@@ -367,10 +367,11 @@ func (s *Store) decodeFlows(d *decoder) {
 			} else {
 				v.asset--
 			}
+			h := s.hashPair(r.from, r.to)
 			if v.asset == bare {
-				s.insertPair(r.from, r.to, &v, s.keys.numbers(r.from, r.to, 0, 0))
+				s.insertPair(r.from, r.to, &v, h)
 			} else {
-				s.mergeFlow(r.from, r.to, &v)
+				s.mergeFlow(r.from, r.to, h, &v)
 			}
 		}
 	})

@@ -112,7 +112,7 @@ func (s *Store) AddEdge(source, target tracer.Wallet, e graph.Edge[tracer.Wallet
 	if !ok {
 		return fmt.Errorf("target %v: %w", target, graph.ErrVertexNotFound)
 	}
-	h := s.keys.numbers(from, to, 0, 0)
+	h := s.hashPair(from, to)
 	if _, ok := s.findPair(from, to, h); ok {
 		return graph.ErrEdgeAlreadyExists
 	}
@@ -134,7 +134,7 @@ func (s *Store) UpdateEdge(source, target tracer.Wallet, e graph.Edge[tracer.Wal
 		return fmt.Errorf("update edge %v to %v: %w", source, target, err)
 	}
 	s.removePair(head)
-	s.putEdge(from, to, s.keys.numbers(from, to, 0, 0), &e.Properties)
+	s.putEdge(from, to, s.hashPair(from, to), &e.Properties)
 	return nil
 }
 
@@ -171,7 +171,7 @@ func (s *Store) putEdge(from, to uint32, h uint64, p *graph.EdgeProperties) {
 	}
 	for i := range flows {
 		f := &flows[i]
-		s.mergeFlow(from, to, &flowValue{amount: f.Amount, first: f.First, last: f.Last, count: f.Transfers, asset: s.asset(&f.Asset)})
+		s.mergeFlow(from, to, h, &flowValue{amount: f.Amount, first: f.First, last: f.Last, count: f.Transfers, asset: s.asset(&f.Asset)})
 	}
 }
 
@@ -193,7 +193,7 @@ func (s *Store) edge(source, target tracer.Wallet) (head, from, to uint32, err e
 	from, ok1 := s.WalletID(source)
 	to, ok2 := s.WalletID(target)
 	if ok1 && ok2 {
-		if id, ok := s.findPair(from, to, s.keys.numbers(from, to, 0, 0)); ok {
+		if id, ok := s.findPair(from, to, s.hashPair(from, to)); ok {
 			return id, from, to, nil
 		}
 	}

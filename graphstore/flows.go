@@ -125,7 +125,7 @@ func (s *Store) hashFlow(id uint32) uint64 {
 	if r.asset&extra != 0 {
 		return s.keys.numbers(r.from, r.to, s.assetOf(r), 1)
 	}
-	return s.keys.numbers(r.from, r.to, 0, 0)
+	return s.hashPair(r.from, r.to)
 }
 
 // findPair returns the head of a pair, given its hash.
@@ -148,10 +148,12 @@ func (s *Store) findExtra(from, to, asset uint32, h uint64) (uint32, bool) {
 	return 0, false
 }
 
-// mergeFlow adds v to the flow of its asset from one wallet to another. A pair
-// without flows stops being one.
-func (s *Store) mergeFlow(from, to uint32, v *flowValue) {
-	h := s.keys.numbers(from, to, 0, 0)
+// hashPair is the hash by which the head of a pair is found.
+func (s *Store) hashPair(from, to uint32) uint64 { return s.keys.numbers(from, to, 0, 0) }
+
+// mergeFlow adds v to the flow of its asset from one wallet to another, given
+// the hash of the pair. A pair without flows stops being one.
+func (s *Store) mergeFlow(from, to uint32, h uint64, v *flowValue) {
 	head, ok := s.findPair(from, to, h)
 	if !ok {
 		s.insertPair(from, to, v, h)
@@ -277,16 +279,68 @@ func (s *Store) flow(v *flowValue) Flow {
 // from a wallet to itself.
 func (s *Store) AddFlows(flows iter.Seq2[Pair, Flow]) {
 	s.ownFlows = true
+	b := new(batch)
 	for p, f := range flows {
-		v := flowValue{amount: f.Amount, first: f.First, last: f.Last, count: f.Transfers, asset: s.asset(&f.Asset)}
-		s.mergeFlow(s.wallet(&p.From), s.wallet(&p.To), &v)
+		b.pairs[b.n], b.flows[b.n] = p, f
+		if b.n++; b.n == batchLen {
+			s.mergeBatch(b)
+		}
 	}
+	s.mergeBatch(b)
 	s.changed()
+}
+
+// A batch is flows on their way into the store. Nearly all of the time goes
+// into waiting for memory: rows and slots lie where their hashes put them.
+// Taking many flows through one step after the other lets the processor wait
+// for many at once.
+type batch struct {
+	n       int
+	pairs   [batchLen]Pair
+	flows   [batchLen]Flow
+	hashes  [2 * batchLen]uint64 // of senders and receivers, in turn; then of pairs
+	guesses [2 * batchLen]uint32 // numbers that those hashes may stand for
+	touched byte
+}
+
+const batchLen = 128
+
+// mergeBatch adds the flows of b and empties it.
+func (s *Store) mergeBatch(b *batch) {
+	hashes, guesses := b.hashes[:2*b.n], b.guesses[:2*b.n]
+	for i := range b.n {
+		p := &b.pairs[i]
+		hashes[2*i] = s.keys.address(p.From.Chain, &p.From.Address)
+		hashes[2*i+1] = s.keys.address(p.To.Chain, &p.To.Address)
+	}
+	for i, h := range hashes {
+		guesses[i] = s.walletIndex.guess(h)
+	}
+	if s.wallets.n > 0 {
+		for _, g := range guesses {
+			b.touched ^= s.wallets.at(g).chain[0]
+		}
+	}
+	for i := range b.n {
+		p := &b.pairs[i]
+		guesses[2*i] = s.walletGuessed(&p.From, hashes[2*i], guesses[2*i])
+		guesses[2*i+1] = s.walletGuessed(&p.To, hashes[2*i+1], guesses[2*i+1])
+		hashes[i] = s.hashPair(guesses[2*i], guesses[2*i+1])
+	}
+	for _, h := range hashes[:b.n] {
+		b.touched ^= byte(s.flowIndex.guess(h))
+	}
+	for i := range b.n {
+		f := &b.flows[i]
+		v := flowValue{amount: f.Amount, first: f.First, last: f.Last, count: f.Transfers, asset: s.asset(&f.Asset)}
+		s.mergeFlow(guesses[2*i], guesses[2*i+1], hashes[i], &v)
+	}
+	b.n = 0
 }
 
 // head returns the head of a pair that the view has.
 func (s *Store) head(from, to uint32) uint32 {
-	id, _ := s.findPair(from, to, s.keys.numbers(from, to, 0, 0))
+	id, _ := s.findPair(from, to, s.hashPair(from, to))
 	return id
 }
 

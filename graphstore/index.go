@@ -21,6 +21,7 @@ import (
 type index struct {
 	slots []uint32
 	n     int
+	room  int    // how many entries it may have: a third of the slots stays empty
 	mask  uint32 // the low bits
 }
 
@@ -28,16 +29,22 @@ const minSlots = 16
 
 // newIndex returns an index with room for n entries.
 func newIndex(n int) index {
-	slots := max(minSlots, n+n/4+1)
-	return index{slots: make([]uint32, slots), mask: 1<<bits.Len(uint(slots*4/5)) - 1}
+	slots := max(minSlots, n+n/2+1)
+	return index{slots: make([]uint32, slots), room: slots * 2 / 3, mask: 1<<bits.Len(uint(slots*2/3)) - 1}
 }
 
 // full reports whether the next insert needs a larger index. Numbers are
 // dense, so the largest is below the number of entries there is room for.
-func (x *index) full() bool { return x.n >= len(x.slots)*4/5 }
+func (x *index) full() bool { return x.n >= x.room }
 
-// larger returns an empty index with half as much room again.
-func (x *index) larger() index { return newIndex(len(x.slots) * 6 / 5) }
+// larger returns an empty index with more room: twice as much while that is
+// little, later half as much again.
+func (x *index) larger() index {
+	if x.room < 1<<16 {
+		return newIndex(2 * x.room)
+	}
+	return newIndex(x.room + x.room/2)
+}
 
 func (x *index) home(h uint64) int {
 	hi, _ := bits.Mul64(h, uint64(len(x.slots)))
@@ -106,6 +113,16 @@ func (p *probe) next() bool {
 			return true
 		}
 	}
+}
+
+// guess returns the number that a search for h looks at first, or 0. It has no
+// loop, so that the processor can work on several guesses at a time.
+func (x *index) guess(h uint64) uint32 {
+	s := x.slots[x.home(h)]
+	if s == 0 {
+		return 0
+	}
+	return s&x.mask - 1
 }
 
 // keys make the hashes of one store differ from those of every other, so that

@@ -32,6 +32,7 @@ type Store struct {
 
 	assets     column[tracer.Asset]
 	assetIndex index
+	lastAsset  uint32 // the asset asked for last is the likeliest
 
 	blocks      column[blockRow]
 	blockIndex  index
@@ -130,8 +131,16 @@ func (s *Store) findWallet(w *tracer.Wallet, h uint64) (uint32, bool) {
 
 // wallet returns the number of w, a new one if need be.
 func (s *Store) wallet(w *tracer.Wallet) uint32 {
-	h := s.keys.address(w.Chain, &w.Address)
-	if id, ok := s.findWallet(w, h); ok {
+	return s.walletGuessed(w, s.keys.address(w.Chain, &w.Address), 0)
+}
+
+// walletGuessed is wallet, given the hash and a number that may be the one.
+func (s *Store) walletGuessed(w *tracer.Wallet, h uint64, guess uint32) uint32 {
+	id, ok := guess, int(guess) < s.wallets.n && s.wallets.at(guess).is(w)
+	if !ok {
+		id, ok = s.findWallet(w, h)
+	}
+	if ok {
 		if len(s.gone) > 0 {
 			delete(s.gone, id)
 		}
@@ -178,7 +187,15 @@ func (s *Store) findAsset(a *tracer.Asset, h uint64) (uint32, bool) {
 
 // asset returns the number of a, a new one if need be.
 func (s *Store) asset(a *tracer.Asset) uint32 {
-	h := s.keys.asset(a)
+	if int(s.lastAsset) < s.assets.n && *s.assets.at(s.lastAsset) == *a {
+		return s.lastAsset
+	}
+	id := s.assetHashed(a, s.keys.asset(a))
+	s.lastAsset = id
+	return id
+}
+
+func (s *Store) assetHashed(a *tracer.Asset, h uint64) uint32 {
 	if id, ok := s.findAsset(a, h); ok {
 		return id
 	}

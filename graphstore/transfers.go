@@ -105,7 +105,7 @@ func (s *Store) addTransfer(t *tracer.Transfer) {
 	r.asset = s.asset(&t.Asset)
 	s.appendTransfer(r, &t.Amount)
 	if t.Counts() && t.Kind != tracer.KindFee {
-		s.mergeFlow(r.from, r.to, &flowValue{asset: r.asset, count: 1, amount: t.Amount, first: t.Block, last: t.Block})
+		s.mergeFlow(r.from, r.to, s.hashPair(r.from, r.to), &flowValue{asset: r.asset, count: 1, amount: t.Amount, first: t.Block, last: t.Block})
 	}
 }
 

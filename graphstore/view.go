@@ -1,7 +1,6 @@
 package graphstore
 
 import (
-	"cmp"
 	"encoding/binary"
 	"slices"
 	"sort"
@@ -96,28 +95,47 @@ func ends(counts []uint32) {
 	}
 }
 
-// sortedWallets returns the numbers of all wallets in order.
+// sortedWallets returns the numbers of all wallets in order: distributed by
+// the first two bytes of their addresses, which are as good as random, then
+// sorted in each of the small heaps.
 func (s *Store) sortedWallets() []uint32 {
-	type key struct {
-		chain, high uint64
-		id          uint32
-	}
-	keys := make([]key, 0, s.wallets.n)
-	for i := range s.wallets.n {
-		if id := uint32(i); !s.isGone(id) {
-			r := s.wallets.at(id)
-			keys = append(keys, key{binary.LittleEndian.Uint64(r.chain[:]), binary.BigEndian.Uint64(r.address[:]), id})
+	heap := func(id uint32) uint16 { return binary.BigEndian.Uint16(s.wallets.at(id).address[:]) }
+	start := make([]uint32, 1<<16)
+	n := 0
+	for id := range uint32(s.wallets.n) {
+		if !s.isGone(id) {
+			start[heap(id)]++
+			n++
 		}
 	}
-	slices.SortFunc(keys, func(a, b key) int {
-		if c := cmp.Or(cmp.Compare(a.chain, b.chain), cmp.Compare(a.high, b.high)); c != 0 {
-			return c
+	ends(start)
+	ids := make([]uint32, n)
+	chain, chains := uint64(0), false
+	for i := s.wallets.n - 1; i >= 0; i-- {
+		id := uint32(i)
+		if s.isGone(id) {
+			continue
 		}
-		return s.wallets.at(a.id).address.Cmp(s.wallets.at(b.id).address)
-	})
-	ids := make([]uint32, len(keys))
-	for i, k := range keys {
-		ids[i] = k.id
+		h := heap(id)
+		start[h]--
+		ids[start[h]] = id
+		c := binary.LittleEndian.Uint64(s.wallets.at(id).chain[:])
+		chains = chains || i < s.wallets.n-1 && c != chain
+		chain = c
+	}
+	if chains { // which come before addresses
+		slices.SortFunc(ids, func(a, b uint32) int { return s.Wallet(a).Compare(s.Wallet(b)) })
+		return ids
+	}
+	byAddress := func(a, b uint32) int { return s.wallets.at(a).address.Cmp(s.wallets.at(b).address) }
+	for h, first := range start {
+		end := uint32(n)
+		if h+1 < len(start) {
+			end = start[h+1]
+		}
+		if end-first > 1 {
+			slices.SortFunc(ids[first:end], byAddress)
+		}
 	}
 	return ids
 }

@@ -90,12 +90,12 @@ func (f *fraud) first() {
 	a, b := f.funded(RoleSeed), f.funded(RoleSeed)
 	collector := f.funded(RoleCollector)
 	gather := func(h haul) { f.send(h, collector, f.all(h), nil) }
-	f.pays(1*1440, a, usdt, s.cents(usdt, 12_000_00), func(h haul) {
-		back := s.cents(usdt, 500_00)
-		f.send(h, f.wallet, back, nil)
-		s.after(minutes(f.luck, 60, 300), func() { s.pay(f.wallet, f.bank.deposit("victim 1", 0), usdt, back) })
-		f.later(h, gather)
+	f.pays(1*1440, a, usdt, s.cents(usdt, 12_000_00), gather)
+	back := s.cents(usdt, 500_00)
+	s.after(minutes(f.luck, 1*1440+100, 1*1440+110), func() {
+		f.send(haul{victim: f.victim, in: a, asset: usdt}, f.wallet, back, nil)
 	})
+	s.after(minutes(f.luck, 1*1440+300, 1*1440+400), func() { s.pay(f.wallet, f.bank.deposit("victim 1", 0), usdt, back) })
 	f.pays(2*1440, a, usdt, s.cents(usdt, 25_000_00), gather)
 	f.pays(3*1440, b, usdt, s.cents(usdt, 48_500_00), gather)
 	s.after(minutes(f.luck, 6*1440, 6*1440+200), func() {
@@ -237,7 +237,11 @@ func (f *fraud) plain() {
 	s := f.s
 	a := []asset{usdt, usdt, eth}[f.luck.IntN(3)]
 	day := int64(1 + f.luck.IntN(max(1, s.cfg.Days/3)))
-	for i := range 1 + f.luck.IntN(3) {
+	n := 1 + f.luck.IntN(3)
+	if f.victim == 5 {
+		n = 3
+	}
+	for i := range n {
 		seed := f.funded(RoleSeed)
 		amount := s.cents(a, uint64(1_500+f.luck.IntN(60_000))*100)
 		f.pays((day+int64(i))*1440, seed, a, amount, f.launder)
