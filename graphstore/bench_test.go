@@ -106,6 +106,7 @@ func flowsOf(rs []record) iter.Seq2[Pair, Flow] {
 // build returns a store with the flows of rs.
 func build(rs []record) *Store {
 	s := New()
+	s.Grow(len(rs))
 	s.AddFlows(flowsOf(rs))
 	return s
 }
@@ -459,7 +460,12 @@ func TestWholeProcess(t *testing.T) {
 	reached, components := 0, 0
 	switch engine {
 	case "ours":
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
 		s := New()
+		s.Grow(int(info.Size() / recordLen))
 		s.AddFlows(func(yield func(Pair, Flow) bool) {
 			for r := range records(t, file) {
 				if !yield(r.flow()) {

@@ -189,6 +189,16 @@ func (s *Store) addValue(r *flowRow, v *flowValue) {
 	s.setValue(r, &sum)
 }
 
+// growFlows moves the flows to a larger index.
+func (s *Store) growFlows(to index) {
+	s.flowIndex = to
+	for i := range uint32(s.flows.n) {
+		if s.flows.at(i).code() != codeDead {
+			s.flowIndex.insert(s.hashFlow(i), i)
+		}
+	}
+}
+
 // insertPair adds a pair that the store does not have, with its first flow or
 // without one.
 func (s *Store) insertPair(from, to uint32, v *flowValue, h uint64) {
@@ -198,12 +208,7 @@ func (s *Store) insertPair(from, to uint32, v *flowValue, h uint64) {
 
 func (s *Store) insertFlow(r flowRow, v *flowValue, h uint64) uint32 {
 	if s.flowIndex.full() {
-		s.flowIndex = s.flowIndex.larger()
-		for i := range s.flows.n {
-			if s.flows.at(uint32(i)).code() != codeDead {
-				s.flowIndex.insert(s.hashFlow(uint32(i)), uint32(i))
-			}
-		}
+		s.growFlows(s.flowIndex.larger())
 	}
 	s.setValue(&r, v)
 	var id uint32
@@ -273,6 +278,14 @@ func (s *Store) flow(v *flowValue) Flow {
 	return Flow{Asset: *s.assets.at(v.asset), Amount: v.amount, Transfers: v.count, First: v.first, Last: v.last}
 }
 
+// Grow makes room for n more flows, at 6 bytes each. It saves time where many are added, and
+// changes nothing else.
+func (s *Store) Grow(n int) {
+	if n > s.flowIndex.room-s.flowIndex.n {
+		s.growFlows(newIndex(s.flowIndex.n + n))
+	}
+}
+
 // AddFlows merges flows whose transfers the store need not hold: sums add up,
 // First and Last widen. A flow that the transfers of the store already make
 // up would count twice. Unlike those, it may have any count, also 0, and go
@@ -328,7 +341,7 @@ func (s *Store) mergeBatch(b *batch) {
 		hashes[i] = s.hashPair(guesses[2*i], guesses[2*i+1])
 	}
 	for _, h := range hashes[:b.n] {
-		b.touched ^= byte(s.flowIndex.guess(h))
+		b.touched ^= byte(s.flowIndex.slots[s.flowIndex.home(h)])
 	}
 	for i := range b.n {
 		f := &b.flows[i]

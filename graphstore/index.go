@@ -115,14 +115,22 @@ func (p *probe) next() bool {
 	}
 }
 
-// guess returns the number that a search for h looks at first, or 0. It has no
-// loop, so that the processor can work on several guesses at a time.
+// guess returns the number that a search for h is likely to find, or 0. It
+// looks no further than a few slots, so that the processor can work on several
+// guesses at a time.
 func (x *index) guess(h uint64) uint32 {
-	s := x.slots[x.home(h)]
-	if s == 0 {
-		return 0
+	i := x.home(h)
+	tag := uint32(h) &^ x.mask
+	for range 4 {
+		s := x.slots[i]
+		if s&^x.mask == tag && s != 0 {
+			return s&x.mask - 1
+		}
+		if i++; i == len(x.slots) {
+			i = 0
+		}
 	}
-	return s&x.mask - 1
+	return 0
 }
 
 // keys make the hashes of one store differ from those of every other, so that

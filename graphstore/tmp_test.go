@@ -7,7 +7,7 @@ func TestTmp(t *testing.T){
  n:=0
  for range records(t,f){n++}
  t1:=time.Now(); fmt.Println("read",t1.Sub(t0))
- s:=New()
+ s:=New();s.Grow(1000000)
  s.AddFlows(func(yield func(Pair, Flow) bool) { for r := range records(t, f) { if !yield(r.flow()) { return } } })
  t2:=time.Now(); fmt.Println("add+read",t2.Sub(t1))
  v:=s.Freeze()
