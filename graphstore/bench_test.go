@@ -154,9 +154,9 @@ func buildGraph(tb testing.TB, rs []record) *Store {
 
 func stringHash(s string) string { return s }
 
-// buildLibrary puts the pairs of rs into the library's own store with strings
-// of 20 bytes as keys, as its readers do, and the number of transfers as
-// weight. It holds neither amounts nor assets.
+// buildLibrary puts rs into the library's own store with strings of 20 bytes
+// as keys, the flows as data and the number of transfers as weight: what ours
+// holds.
 func buildLibrary(tb testing.TB, rs []record) graph.Graph[string, string] {
 	g := graph.New(stringHash, graph.Directed())
 	for i := range rs {
@@ -172,10 +172,14 @@ func addLibrary(tb testing.TB, g graph.Graph[string, string], r *record) {
 			tb.Fatal(err)
 		}
 	}
+	_, f := r.flow()
 	n := int(r.count)
-	err := g.AddEdge(from, to, graph.EdgeWeight(n))
+	err := g.AddEdge(from, to, graph.EdgeWeight(n), graph.EdgeData([]Flow{f}))
 	if err == graph.ErrEdgeAlreadyExists {
-		err = g.UpdateEdge(from, to, func(e *graph.EdgeProperties) { e.Weight += n })
+		err = g.UpdateEdge(from, to, func(e *graph.EdgeProperties) {
+			e.Weight += n
+			e.Data = append(e.Data.([]Flow), f)
+		})
 	}
 	if err != nil {
 		tb.Fatal(err)

@@ -80,41 +80,51 @@ func (v *View) Reached(from []tracer.Wallet, maxHops int) [][]uint64 {
 }
 
 func (v *View) reached(from []tracer.Wallet, maxHops int) []uint64 {
-	type masks struct{ seen, now, next uint64 } // one cache line serves all three
-	at := make([]masks, v.Len())
-	var now, next []uint32
+	n := v.Len()
+	seen := make([]uint64, n)
+	fresh := make([]uint64, n) // come to with the last hop
+	next := make([]uint64, n)  // come to with this hop, perhaps again
+	var now, touched []uint32
 	for i, w := range from {
 		if id, ok := v.ID(w); ok {
-			if at[id].seen == 0 {
-				now = append(now, id)
+			if next[id] == 0 {
+				touched = append(touched, id)
 			}
-			at[id].seen |= 1 << i
-			at[id].now |= 1 << i
+			next[id] |= 1 << i
 		}
 	}
-	for hop := 0; len(now) > 0 && (maxHops < 0 || hop < maxHops); hop++ {
-		next = next[:0]
+	settle := func(a uint32) {
+		if f := next[a] &^ seen[a]; f != 0 {
+			seen[a] |= f
+			fresh[a] = f
+			now = append(now, a)
+		}
+		next[a] = 0
+	}
+	for hop := 0; len(touched) > 0; hop++ {
+		now = now[:0]
+		if len(touched) > n/16 { // in memory order is faster, then
+			for a := range uint32(n) {
+				settle(a)
+			}
+		} else {
+			for _, a := range touched {
+				settle(a)
+			}
+		}
+		touched = touched[:0]
+		if maxHops >= 0 && hop >= maxHops {
+			break
+		}
 		for _, a := range now {
-			bits := at[a].now
+			f := fresh[a]
 			for _, b := range v.Out(a) {
-				m := &at[b]
-				if fresh := bits &^ m.seen; fresh != 0 {
-					if m.next == 0 {
-						next = append(next, b)
-					}
-					m.next |= fresh
+				if next[b] == 0 {
+					touched = append(touched, b)
 				}
+				next[b] |= f
 			}
 		}
-		for _, b := range next {
-			m := &at[b]
-			m.seen, m.now, m.next = m.seen|m.next, m.next, 0
-		}
-		now, next = next, now
-	}
-	seen := make([]uint64, len(at))
-	for i := range at {
-		seen[i] = at[i].seen
 	}
 	return seen
 }

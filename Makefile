@@ -1,0 +1,27 @@
+# Everyday commands. The whole check is .ci/run.
+
+.PHONY: test ci lint bench golden demo
+
+test:
+	go test ./...
+
+ci:
+	.ci/run
+
+lint:
+	gofmt -l .
+	go vet ./...
+	go fix -diff ./...
+	go tool staticcheck ./...
+	go mod tidy -diff
+
+# One table: what each benchmark does per second, and how much memory it takes.
+bench:
+	@go test -run '^$$' -bench . -benchmem -timeout 60m ./... | awk '/^Benchmark/ { $$1 = sprintf("%-48s", $$1); print }'
+
+# Rewrites the golden files; read the difference before it is committed.
+golden:
+	go test ./... -update
+
+demo:
+	go run . demo

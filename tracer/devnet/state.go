@@ -1,0 +1,79 @@
+package devnet
+
+import (
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/holiman/uint256"
+)
+
+// balance returns the native balance of an address after a block: what it had
+// before the first, and every trace and fee since.
+func (x *index) balance(a common.Address, block uint64) *uint256.Int {
+	sum := new(uint256.Int)
+	id, ok := x.c.ids[a]
+	if !ok {
+		return sum
+	}
+	if int(id) < len(x.c.alloc) {
+		*sum = x.c.alloc[id][eth]
+	}
+	end := x.firstTrace[x.c.firstTx[block+1]]
+	for _, i := range within(x.to.of(uint32(id)), 0, end) {
+		if n := x.value(i); n != nil {
+			sum.Add(sum, n)
+		}
+	}
+	for _, i := range within(x.from.of(uint32(id)), 0, end) {
+		if n := x.value(i); n != nil {
+			sum.Sub(sum, n)
+		}
+		if tx := x.txOf(i); x.firstTrace[tx] == i {
+			fee := x.c.txs[tx].fee()
+			sum.Sub(sum, &fee)
+		}
+	}
+	return sum
+}
+
+// value returns what a trace moved, nil for nothing.
+func (x *index) value(trace uint32) *uint256.Int {
+	tx := x.txOf(trace)
+	t := &x.c.txs[tx]
+	if k := trace - x.firstTrace[tx]; k > 0 {
+		if c := &x.c.calls[t.call+k-1]; c.moved {
+			return &c.value
+		}
+		return nil
+	}
+	if t.failed {
+		return nil
+	}
+	return &t.value
+}
+
+// nonce returns how many transactions an account has sent after a block; a
+// contract begins at one and made none.
+func (x *index) nonce(a common.Address, block uint64) uint64 {
+	id, ok := x.c.ids[a]
+	if !ok {
+		return 0
+	}
+	n := uint64(0)
+	for _, i := range within(x.from.of(uint32(id)), 0, x.firstTrace[x.c.firstTx[block+1]]) {
+		if x.firstTrace[x.txOf(i)] == i {
+			n++
+		}
+	}
+	if n == 0 && len(x.c.code(a, block)) > 0 {
+		return 1
+	}
+	return n
+}
+
+// code returns the code of an address after a block.
+func (c *chain) code(a common.Address, block uint64) []byte {
+	id, ok := c.ids[a]
+	if !ok || c.codes[id].since > block {
+		return nil
+	}
+	return c.codes[id].bytes
+}

@@ -1,0 +1,78 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Sentence says the outcome of a report in plain words: what was followed,
+// what reached which services, what is still held and what was not followed.
+func Sentence(r *Report) string {
+	wallets := make(map[string]bool)
+	for _, s := range r.Seeds {
+		wallets[s.Address] = true
+	}
+	from := "the wallet you reported"
+	if len(wallets) > 1 {
+		from = fmt.Sprintf("the %d wallets you reported", len(wallets))
+	}
+	usd := r.Totals.USD
+	if !slices.ContainsFunc(r.Totals.Assets, func(t AssetTotal) bool { return t.Reported != "0" }) {
+		return fmt.Sprintf("We found no money that came to %s.", from)
+	}
+	if usd.Reported == "0.00" {
+		return fmt.Sprintf("We followed money from %s. Its value in dollars is not known; the amounts are in the tables.", from)
+	}
+	out := []string{fmt.Sprintf("We followed $%s from %s.", commas(usd.Reported), from)}
+	if usd.Exited != "0.00" {
+		var names []string
+		for _, x := range r.Exits {
+			if !slices.Contains(names, x.Service) {
+				names = append(names, x.Service)
+			}
+		}
+		if n := len(names); n > 3 {
+			names = append(names[:3:3], fmt.Sprintf("%d other services", n-3))
+		}
+		out = append(out, fmt.Sprintf("$%s reached addresses that look like %s.", commas(usd.Exited), and(names)))
+	}
+	if usd.Held != "0.00" {
+		n := 0
+		for _, w := range r.Wallets {
+			if len(w.Held) > 0 {
+				n++
+			}
+		}
+		where := "one wallet"
+		if n != 1 {
+			where = fmt.Sprintf("%d wallets", n)
+		}
+		out = append(out, fmt.Sprintf("$%s is still held in %s.", commas(usd.Held), where))
+	}
+	if usd.Gaps != "0.00" {
+		out = append(out, fmt.Sprintf("$%s was not followed; the gaps say why.", commas(usd.Gaps)))
+	}
+	return strings.Join(out, " ")
+}
+
+// commas puts commas into a decimal number of dollars.
+func commas(s string) string {
+	whole, cents, _ := strings.Cut(s, ".")
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	return whole + "." + cents
+}
+
+// and joins names as in "A, B and C".
+func and(names []string) string {
+	switch n := len(names); n {
+	case 0:
+		return ""
+	case 1:
+		return names[0]
+	default:
+		return strings.Join(names[:n-1], ", ") + " and " + names[n-1]
+	}
+}
