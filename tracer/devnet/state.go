@@ -63,8 +63,8 @@ func (x *index) nonce(a common.Address, block uint64) uint64 {
 			n++
 		}
 	}
-	if n == 0 && len(x.c.code(a, block)) > 0 {
-		return 1
+	if code := x.c.code(a, block); n == 0 && len(code) > 0 && code[0] != 0xef {
+		return 1 // not an account that delegates
 	}
 	return n
 }
