@@ -3,6 +3,7 @@ package graphstore
 import (
 	"cmp"
 	"math"
+	"slices"
 
 	"scamtrace/tracer"
 
@@ -38,7 +39,33 @@ func decodeV1(d *decoder) *Store {
 	default:
 		d.fail("the mark before the flows is %d", own)
 	}
+	s.decodeUnused(d)
 	return s
+}
+
+// decodeUnused fails if there is anything that nothing refers to. Wallets may
+// stand alone.
+func (s *Store) decodeUnused(d *decoder) {
+	if d.err != nil {
+		return
+	}
+	assets, blocks, positions := make([]bool, s.assets.n), make([]bool, s.blocks.n), make([]bool, len(s.positions))
+	for i := range uint32(s.transfers.n) {
+		r := s.transfers.at(i)
+		assets[r.asset] = true
+		blocks[s.place(i, r).block] = true
+		if r.flags&plainPosition == 0 {
+			positions[r.position] = true
+		}
+	}
+	for i := range uint32(s.flows.n) {
+		if a := s.assetOf(s.flows.at(i)); a != bare {
+			assets[a] = true
+		}
+	}
+	if slices.Contains(assets, false) || slices.Contains(blocks, false) || slices.Contains(positions, false) {
+		d.fail("it holds an asset, a block or a position without a use")
+	}
 }
 
 func (s *Store) decodeWallets(d *decoder) {

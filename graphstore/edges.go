@@ -112,14 +112,14 @@ func (s *Store) AddEdge(source, target tracer.Wallet, e graph.Edge[tracer.Wallet
 	if !ok {
 		return fmt.Errorf("target %v: %w", target, graph.ErrVertexNotFound)
 	}
-	h := s.hashPair(from, to)
-	if _, ok := s.findPair(from, to, h); ok {
+	if _, ok := s.findPair(from, to, s.hashPair(from, to)); ok {
 		return graph.ErrEdgeAlreadyExists
 	}
-	if err := holds(&e.Properties); err != nil {
+	flows, err := carried(&e.Properties)
+	if err != nil {
 		return fmt.Errorf("add edge %v to %v: %w", source, target, err)
 	}
-	s.putEdge(from, to, h, &e.Properties)
+	s.putEdge(from, to, flows, e.Properties.Weight)
 	return nil
 }
 
@@ -130,43 +130,44 @@ func (s *Store) UpdateEdge(source, target tracer.Wallet, e graph.Edge[tracer.Wal
 	if err != nil {
 		return err
 	}
-	if err := holds(&e.Properties); err != nil {
+	flows, err := carried(&e.Properties)
+	if err != nil {
 		return fmt.Errorf("update edge %v to %v: %w", source, target, err)
 	}
 	s.removePair(head)
-	s.putEdge(from, to, s.hashPair(from, to), &e.Properties)
+	s.putEdge(from, to, flows, e.Properties.Weight)
 	return nil
 }
 
-// holds returns an error for what putEdge has no place for.
-func holds(p *graph.EdgeProperties) error {
-	switch p.Data.(type) {
-	case nil, Flow, []Flow:
+// carried returns the flows that an edge is given, or an error for what there
+// is no place for.
+func carried(p *graph.EdgeProperties) ([]Flow, error) {
+	var flows []Flow
+	switch d := p.Data.(type) {
+	case nil:
+	case Flow:
+		flows = []Flow{d}
+	case []Flow:
+		flows = d
 	default:
-		return fmt.Errorf("%w: data of type %T instead of Flow or []Flow", ErrNotHeld, p.Data)
+		return nil, fmt.Errorf("%w: data of type %T instead of Flow or []Flow", ErrNotHeld, p.Data)
 	}
 	if len(p.Attributes) > 0 {
-		return fmt.Errorf("%w: an edge has no attributes", ErrNotHeld)
+		return nil, fmt.Errorf("%w: an edge has no attributes", ErrNotHeld)
 	}
-	if p.Weight < 0 || uint64(p.Weight) > math.MaxUint32 {
-		return fmt.Errorf("%w: weight %d is not a number of transfers", ErrNotHeld, p.Weight)
+	if len(flows) == 0 && (p.Weight < 0 || uint64(p.Weight) > math.MaxUint32) {
+		return nil, fmt.Errorf("%w: weight %d is not a number of transfers", ErrNotHeld, p.Weight)
 	}
-	return nil
+	return flows, nil
 }
 
 // putEdge adds a pair that the store does not have.
-func (s *Store) putEdge(from, to uint32, h uint64, p *graph.EdgeProperties) {
+func (s *Store) putEdge(from, to uint32, flows []Flow, weight int) {
 	s.ownFlows = true
 	s.changed()
-	var one [1]Flow
-	flows, ok := p.Data.([]Flow)
-	if !ok {
-		if one[0], ok = p.Data.(Flow); ok {
-			flows = one[:]
-		}
-	}
+	h := s.hashPair(from, to)
 	if len(flows) == 0 {
-		s.insertPair(from, to, &flowValue{asset: bare, count: uint32(p.Weight)}, h)
+		s.insertPair(from, to, &flowValue{asset: bare, count: uint32(weight)}, h)
 		return
 	}
 	for i := range flows {

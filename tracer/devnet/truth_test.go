@@ -38,7 +38,7 @@ type story struct {
 // TestTruthAddsUp checks the sums of every victim and asset.
 func TestTruthAddsUp(t *testing.T) {
 	for _, cfg := range small {
-		w := Generate(cfg)
+		w := made(cfg)
 		n := 0
 		for _, s := range cases(w) {
 			in, out := make(map[tracer.Asset]*uint256.Int), make(map[tracer.Asset]*uint256.Int)
@@ -74,7 +74,7 @@ func TestTruthAddsUp(t *testing.T) {
 // services and which transactions are swaps, and arrives where the truth says.
 func TestTruthOnChain(t *testing.T) {
 	for _, cfg := range small {
-		w := Generate(cfg)
+		w := made(cfg)
 		ts := w.Transfers()
 		for _, s := range cases(w) {
 			got, want := follow(w, ts, s), make(map[account]uint256.Int)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"scamtrace/tracer"
@@ -50,6 +51,14 @@ var small = []Config{
 	{Seed: 4, Victims: 30, Syndicates: 4, Layers: 6, Days: 10, Transfers: 9000},
 }
 
+var worlds sync.Map
+
+// made is Generate, once for each configuration. Tests only read worlds.
+func made(c Config) *World {
+	once, _ := worlds.LoadOrStore(c, sync.OnceValue(func() *World { return Generate(c) }))
+	return once.(func() *World)()
+}
+
 func name(c Config) string { return fmt.Sprintf("seed %d", c.Seed) }
 
 type account struct {
@@ -62,7 +71,7 @@ func TestBalances(t *testing.T) {
 	chain := Chain()
 	for _, cfg := range small {
 		t.Run(name(cfg), func(t *testing.T) {
-			w := Generate(cfg)
+			w := made(cfg)
 			balances := opening(w)
 			for i, tr := range w.Transfers() {
 				if !chain.Known(tr.Asset) {
@@ -115,7 +124,7 @@ func apply(balances map[account]uint256.Int, tr *tracer.Transfer) {
 func TestOrder(t *testing.T) {
 	for _, cfg := range small {
 		t.Run(name(cfg), func(t *testing.T) {
-			w := Generate(cfg)
+			w := made(cfg)
 			ts := w.Transfers()
 			for i := 1; i < len(ts); i++ {
 				if ts[i-1].Compare(&ts[i]) >= 0 {
@@ -166,7 +175,7 @@ func TestDeterministic(t *testing.T) {
 
 // TestDemo pins the world of the demo: what it holds, in words and by digest.
 func TestDemo(t *testing.T) {
-	w := Generate(Config{})
+	w := made(Config{})
 	var b bytes.Buffer
 	roles := make(map[Role]int)
 	for _, o := range w.Truth.Owner {
@@ -240,7 +249,7 @@ func TestDemo(t *testing.T) {
 // TestContents looks for everything that the package comment promises of the
 // demo world.
 func TestContents(t *testing.T) {
-	w := Generate(Config{})
+	w := made(Config{})
 	chain := Chain()
 	has := make(map[string]int)
 	for _, tr := range w.Transfers() {

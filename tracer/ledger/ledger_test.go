@@ -78,15 +78,16 @@ func (b *book) state(r *Result) []string {
 		out = append(out, fmt.Sprintf("%s got %s %s", b.names[a.Wallet], a.Amount.Dec(), b.assets[a.Asset]))
 	}
 	for _, c := range r.Conversions {
-		s := b.names[c.Payer] + " swapped"
+		var s strings.Builder
+		s.WriteString(b.names[c.Payer] + " swapped")
 		for _, p := range c.Out {
-			s += " " + p.Amount.Dec() + " " + b.assets[p.Asset]
+			s.WriteString(" " + p.Amount.Dec() + " " + b.assets[p.Asset])
 		}
-		s += " for " + b.names[c.Receiver]
+		s.WriteString(" for " + b.names[c.Receiver])
 		for _, p := range c.In {
-			s += " " + p.Amount.Dec() + " " + b.assets[p.Asset]
+			s.WriteString(" " + p.Amount.Dec() + " " + b.assets[p.Asset])
 		}
-		out = append(out, s)
+		out = append(out, s.String())
 	}
 	for i, t := range r.Totals {
 		if !t.Fees.IsZero() {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -208,9 +209,7 @@ func (b *builder) graph() {
 		seeds = append(seeds, s.Wallet)
 		b.hop[s.Wallet] = 0
 	}
-	for w, depth := range b.view.Reach(seeds, math.MaxInt32) {
-		b.hop[w] = depth
-	}
+	maps.Insert(b.hop, b.view.Reach(seeds, math.MaxInt32))
 }
 
 // steps yields where traced money went, wallet to wallet.

@@ -2,6 +2,7 @@ package walk
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 
@@ -182,8 +183,6 @@ func (w *walk) stakes() map[uint32]tracer.Micros {
 	for _, h := range w.books.Held {
 		add(held, h.Wallet, h.Part, h.Time)
 	}
-	for id, usd := range held {
-		got[id] = usd
-	}
+	maps.Copy(got, held)
 	return got
 }
