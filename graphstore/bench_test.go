@@ -126,27 +126,27 @@ func live[T any](f func() T) (T, float64) {
 	return v, float64(after.HeapAlloc) - float64(before.HeapAlloc)
 }
 
-func addVertices(tb testing.TB, g graph.Graph[tracer.Wallet, tracer.Wallet], p Pair) {
+func addVertices(g walletGraph, p Pair) {
 	for _, w := range [...]tracer.Wallet{p.From, p.To} {
 		if err := g.AddVertex(w); err != nil && err != graph.ErrVertexAlreadyExists {
-			tb.Fatal(err)
+			panic(err)
 		}
 	}
 }
 
 // buildGraph puts rs into ours through the library's AddEdge.
-func buildGraph(tb testing.TB, rs []record) *Store {
+func buildGraph(rs []record) *Store {
 	s := New()
 	g := s.Graph()
 	for i := range rs {
 		p, f := rs[i].flow()
-		addVertices(tb, g, p)
+		addVertices(g, p)
 		err := g.AddEdge(p.From, p.To, graph.EdgeData(f))
 		if err == graph.ErrEdgeAlreadyExists {
 			err = g.UpdateEdge(p.From, p.To, func(e *graph.EdgeProperties) { e.Data = append(e.Data.([]Flow), f) })
 		}
 		if err != nil {
-			tb.Fatal(err)
+			panic(err)
 		}
 	}
 	return s
@@ -157,19 +157,19 @@ func stringHash(s string) string { return s }
 // buildLibrary puts rs into the library's own store with strings of 20 bytes
 // as keys, the flows as data and the number of transfers as weight: what ours
 // holds.
-func buildLibrary(tb testing.TB, rs []record) graph.Graph[string, string] {
+func buildLibrary(rs []record) graph.Graph[string, string] {
 	g := graph.New(stringHash, graph.Directed())
 	for i := range rs {
-		addLibrary(tb, g, &rs[i])
+		addLibrary(g, &rs[i])
 	}
 	return g
 }
 
-func addLibrary(tb testing.TB, g graph.Graph[string, string], r *record) {
+func addLibrary(g graph.Graph[string, string], r *record) {
 	from, to := string(r.from[:]), string(r.to[:])
 	for _, w := range [...]string{from, to} {
 		if err := g.AddVertex(w); err != nil && err != graph.ErrVertexAlreadyExists {
-			tb.Fatal(err)
+			panic(err)
 		}
 	}
 	_, f := r.flow()
@@ -182,19 +182,18 @@ func addLibrary(tb testing.TB, g graph.Graph[string, string], r *record) {
 		})
 	}
 	if err != nil {
-		tb.Fatal(err)
+		panic(err)
 	}
 }
 
-func libraryComponents(tb testing.TB, g graph.Graph[string, string]) int {
+func libraryComponents(g graph.Graph[string, string]) int {
 	// The library has no weak components: union-find over what it hands out.
 	m, err := g.AdjacencyMap()
 	if err != nil {
-		tb.Fatal(err)
+		panic(err)
 	}
 	parent := make(map[string]string, len(m))
-	var find func(string) string
-	find = func(a string) string {
+	find := func(a string) string {
 		for parent[a] != "" {
 			if p := parent[parent[a]]; p != "" {
 				parent[a] = p
@@ -229,9 +228,9 @@ func BenchmarkBuild(b *testing.B) {
 		report(b, heap)
 	})
 	b.Run("AddEdge", func(b *testing.B) {
-		_, heap := live(func() *Store { return buildGraph(b, rs) })
+		_, heap := live(func() *Store { return buildGraph(rs) })
 		for b.Loop() {
-			buildGraph(b, rs)
+			buildGraph(rs)
 		}
 		report(b, heap)
 	})
@@ -245,9 +244,9 @@ func BenchmarkBuild(b *testing.B) {
 		report(b, heap)
 	})
 	b.Run("library", func(b *testing.B) {
-		_, heap := live(func() graph.Graph[string, string] { return buildLibrary(b, rs) })
+		_, heap := live(func() graph.Graph[string, string] { return buildLibrary(rs) })
 		for b.Loop() {
-			buildLibrary(b, rs)
+			buildLibrary(rs)
 		}
 		report(b, heap)
 	})
@@ -290,7 +289,7 @@ func BenchmarkReach(b *testing.B) {
 		}
 	})
 	b.Run("library", func(b *testing.B) {
-		g := buildLibrary(b, millionFlows())
+		g := buildLibrary(millionFlows())
 		start := hub(v).Address
 		for b.Loop() {
 			n := 0
@@ -313,9 +312,9 @@ func BenchmarkComponents(b *testing.B) {
 		}
 	})
 	b.Run("library", func(b *testing.B) {
-		g := buildLibrary(b, millionFlows())
+		g := buildLibrary(millionFlows())
 		for b.Loop() {
-			if got := libraryComponents(b, g); got != want {
+			if got := libraryComponents(g); got != want {
 				b.Fatalf("the library's graph has %d components, the view %d", got, want)
 			}
 		}
@@ -402,7 +401,7 @@ func BenchmarkSnapshot(b *testing.B) {
 }
 
 // engineVar makes the test binary a process that does the whole job with one
-// engine, for BenchmarkWhole: "ours" or "library", a colon, and the input.
+// engine, for BenchmarkWhole: "ours" or "library", a colon, and the input file.
 const engineVar = "GRAPHSTORE_BENCH_ENGINE"
 
 const recordLen = 20 + 20 + 1 + 16 + 4 + 4
@@ -423,11 +422,11 @@ func writeRecords(file string, rs []record) error {
 }
 
 // records yields what writeRecords wrote.
-func records(tb testing.TB, file string) iter.Seq[record] {
+func records(file string) iter.Seq[record] {
 	return func(yield func(record) bool) {
 		f, err := os.Open(file)
 		if err != nil {
-			tb.Fatal(err)
+			panic(err)
 		}
 		defer f.Close()
 		in := bufio.NewReaderSize(f, 1<<16)
@@ -436,7 +435,7 @@ func records(tb testing.TB, file string) iter.Seq[record] {
 			if _, err := io.ReadFull(in, buf[:]); err == io.EOF {
 				return
 			} else if err != nil {
-				tb.Fatal(err)
+				panic(err)
 			}
 			r := record{asset: buf[40], count: binary.BigEndian.Uint32(buf[57:]), block: binary.BigEndian.Uint32(buf[61:])}
 			copy(r.from[:], buf[:])
@@ -449,15 +448,20 @@ func records(tb testing.TB, file string) iter.Seq[record] {
 	}
 }
 
-// TestWholeProcess is the job of a process that BenchmarkWhole starts: load,
-// build, search from one wallet, components. It prints the answer.
-func TestWholeProcess(t *testing.T) {
-	engine, file, ok := strings.Cut(os.Getenv(engineVar), ":")
-	if !ok {
-		t.Skip("only a part of BenchmarkWhole")
+// TestMain runs the tests, or the job of a process that BenchmarkWhole started.
+func TestMain(m *testing.M) {
+	if engine, file, ok := strings.Cut(os.Getenv(engineVar), ":"); ok {
+		whole(engine, file)
+		return
 	}
+	os.Exit(m.Run())
+}
+
+// whole loads and builds, searches from one wallet, and finds the components.
+// It prints the answer.
+func whole(engine, file string) {
 	var first common.Address
-	for r := range records(t, file) {
+	for r := range records(file) {
 		first = r.from
 		break
 	}
@@ -466,12 +470,12 @@ func TestWholeProcess(t *testing.T) {
 	case "ours":
 		info, err := os.Stat(file)
 		if err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
 		s := New()
 		s.Grow(int(info.Size() / recordLen))
 		s.AddFlows(func(yield func(Pair, Flow) bool) {
-			for r := range records(t, file) {
+			for r := range records(file) {
 				if !yield(r.flow()) {
 					return
 				}
@@ -484,14 +488,14 @@ func TestWholeProcess(t *testing.T) {
 		_, components = v.Components()
 	case "library":
 		g := graph.New(stringHash, graph.Directed())
-		for r := range records(t, file) {
-			addLibrary(t, g, &r)
+		for r := range records(file) {
+			addLibrary(g, &r)
 		}
 		err := graph.BFS(g, string(first[:]), func(string) bool { reached++; return false })
 		if err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
-		components = libraryComponents(t, g)
+		components = libraryComponents(g)
 	}
 	// The kernel's own figure: what a parent is told of its child's peak
 	// begins at the parent's.
@@ -516,7 +520,7 @@ func BenchmarkWhole(b *testing.B) {
 			var cpu time.Duration
 			var peak float64
 			for b.Loop() {
-				cmd := exec.Command(os.Args[0], "-test.run=^TestWholeProcess$")
+				cmd := exec.Command(os.Args[0])
 				cmd.Env = append(os.Environ(), engineVar+"="+engine+":"+file)
 				out, err := cmd.CombinedOutput()
 				if err != nil {

@@ -100,7 +100,7 @@ func TestSlowFault(t *testing.T) {
 		t.Errorf("error %v, want the deadline to pass", err)
 	}
 	c = dial(t, made(Config{}), NodeOptions{Faults: always(FaultSlow), Delay: time.Millisecond})
-	if err := c.CallContext(t.Context(), &id, "eth_chainId"); err != nil || id != "0x134dd59" {
+	if err := c.CallContext(t.Context(), &id, "eth_chainId"); err != nil || id != "0x134dbb9" {
 		t.Errorf("a slow node answers %s, %v", id, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/rpc"
 )
 
 // BenchmarkGenerate makes the world of the demo, and one of a million transfers.
@@ -24,7 +25,7 @@ func BenchmarkGenerate(b *testing.B) {
 // BenchmarkGetLogs asks a node for all incoming tokens of 1,000 wallets.
 func BenchmarkGetLogs(b *testing.B) {
 	n := NewNode(Generate(Config{Transfers: 200_000}), NodeOptions{})
-	q := filter{to: -2, topics: [][]common.Hash{{topicTransfer}, nil, nil}}
+	q := filter{to: rpc.LatestBlockNumber, topics: [][]common.Hash{{topicTransfer}, nil, nil}}
 	for _, u := range n.w.chain.addrs[1000:2000] {
 		q.topics[2] = append(q.topics[2], n.w.chain.topic(n.w.chain.ids[u]))
 	}

@@ -1,0 +1,161 @@
+package ethsource_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"scamtrace/tracer"
+	"scamtrace/tracer/devnet"
+	"scamtrace/tracer/ethsource"
+
+	"github.com/ethereum/go-ethereum/common"
+)
+
+func open(t *testing.T, w *devnet.World, o devnet.NodeOptions) *ethsource.Source {
+	t.Helper()
+	srv := httptest.NewServer(devnet.NewNode(w, o))
+	t.Cleanup(srv.Close)
+	s, err := ethsource.Open(t.Context(), devnet.Chain(), srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestTransfers asks for random wallets and spans and wants exactly what moved.
+func TestTransfers(t *testing.T) {
+	w := devnet.Generate(devnet.Config{})
+	all := w.Transfers()
+	for _, tt := range []struct {
+		name     string
+		opts     devnet.NodeOptions
+		internal bool // internal transfers can be seen
+		span     uint64
+	}{
+		{"a whole node", devnet.NodeOptions{}, true, 1 << 62},
+		{"small ranges", devnet.NodeOptions{MaxRange: 5000, MaxTraceRange: 20_000}, true, 1 << 62},
+		{"few logs at once", devnet.NodeOptions{MaxLogs: 500}, true, 1 << 62},
+		{"no times in logs", devnet.NodeOptions{NoTimestamps: true}, true, 1 << 62},
+		{"no traces", devnet.NodeOptions{NoTraces: true}, false, 300},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := open(t, w, tt.opts)
+			pinned, err := s.Pin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			rng := rand.New(rand.NewPCG(1, 1))
+			var q tracer.Query
+			in := make(map[common.Address]tracer.Span)
+			for range 40 {
+				x := all[rng.IntN(len(all)-2000)]
+				a, from := x.From, x.Block
+				if a == (common.Address{}) {
+					continue
+				}
+				in[a] = tracer.Span{Wallet: a, From: from, To: min(from+rng.Uint64N(min(tt.span, pinned.Number)), pinned.Number)}
+			}
+			for _, p := range in {
+				q.Spans = append(q.Spans, p)
+			}
+			ans, err := s.Transfers(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			has := func(a common.Address, b uint64) bool { p, ok := in[a]; return ok && p.From <= b && b <= p.To }
+			key := func(ts []tracer.Transfer) []string {
+				var out []string
+				for i := range ts {
+					x := &ts[i]
+					if !has(x.From, x.Block) && !has(x.To, x.Block) || x.Kind == tracer.KindInternal && !tt.internal {
+						continue
+					}
+					out = append(out, strings.Join([]string{x.Tx.Hex(), x.Kind.String(), x.Position, x.Asset.String(), x.From.Hex(), x.To.Hex(), x.Amount.Dec()}, " "))
+				}
+				slices.Sort(out)
+				return out
+			}
+			got, want := key(ans.Transfers), key(all)
+			for _, x := range got {
+				if _, ok := slices.BinarySearch(want, x); !ok {
+					t.Errorf("got a transfer that did not happen: %s", x)
+				}
+			}
+			for _, x := range want {
+				if _, ok := slices.BinarySearch(got, x); !ok {
+					t.Errorf("missed %s", x)
+				}
+			}
+			if len(want) < 20 {
+				t.Errorf("only %d transfers to compare", len(want))
+			}
+			if blind := slices.ContainsFunc(ans.Unread, func(u tracer.Unread) bool { return u.Part == tracer.PartInternal }); blind == tt.internal {
+				t.Errorf("internal transfers reported as unread: %v, want %v", blind, !tt.internal)
+			}
+			if others := slices.DeleteFunc(ans.Unread, func(u tracer.Unread) bool { return u.Part == tracer.PartInternal }); len(others) > 0 {
+				t.Errorf("unread: %v", others)
+			}
+		})
+	}
+}
+
+func TestWrongChain(t *testing.T) {
+	w := devnet.Generate(devnet.Config{})
+	srv := httptest.NewServer(devnet.NewNode(w, devnet.NodeOptions{}))
+	defer srv.Close()
+	eth, _ := tracer.ChainNamed("ethereum")
+	_, err := ethsource.Open(t.Context(), eth, srv.URL+"/secret-key")
+	if !errors.Is(err, tracer.ErrWrongChain) || !errors.Is(err, tracer.ErrUsage) || strings.Contains(err.Error(), "secret-key") {
+		t.Errorf("Open says %v", err)
+	}
+	for _, bad := range []string{"", "ftp://x", "not a url", "http://"} {
+		if _, err := ethsource.Open(t.Context(), eth, bad); !errors.Is(err, tracer.ErrUsage) {
+			t.Errorf("Open(%q) says %v", bad, err)
+		}
+	}
+}
+
+func TestBudget(t *testing.T) {
+	w := devnet.Generate(devnet.Config{})
+	s := open(t, w, devnet.NodeOptions{MaxRange: 500})
+	v := w.Truth.Victims[0]
+	ans, err := s.Transfers(t.Context(), tracer.Query{MaxRequests: 10, Spans: []tracer.Span{{Wallet: v.Seeds[0], To: 1 << 40}}})
+	if err != nil || ans.Requests > 10 || len(ans.Unread) == 0 || ans.Unread[0].Reason != tracer.ReasonBudget {
+		t.Errorf("%d requests, unread %v, %v; want at most 10 and the rest unread for the budget", ans.Requests, ans.Unread, err)
+	}
+}
+
+func TestTransactions(t *testing.T) {
+	w := devnet.Generate(devnet.Config{})
+	s := open(t, w, devnet.NodeOptions{})
+	var txs []common.Hash
+	for _, v := range w.Truth.Victims {
+		for _, p := range v.Payments {
+			txs = append(txs, p.Tx)
+		}
+	}
+	ans, err := s.Transactions(t.Context(), txs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []tracer.TransferID
+	for _, x := range w.Transfers() {
+		if slices.Contains(txs, x.Tx) {
+			want = append(want, x.ID())
+		}
+	}
+	var got []tracer.TransferID
+	for _, x := range ans.Transfers {
+		got = append(got, x.ID())
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("Transactions gives %d transfers, want %d:\n%v\n%v", len(got), len(want), got, want)
+	}
+	if _, err := s.Transactions(t.Context(), []common.Hash{{1}}); !errors.Is(err, tracer.ErrNotFound) {
+		t.Errorf("an unknown transaction: %v", err)
+	}
+}
