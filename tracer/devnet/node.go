@@ -129,7 +129,6 @@ var (
 	errNoHeader      = errors.New("header not found")
 	errIntoFuture    = invalidParams("block range extends beyond current head block")
 	errInvalidRange  = invalidParams("invalid block range params")
-	errHashWithRange = invalidParams("can't specify fromBlock/toBlock with blockHash")
 	errPending       = invalidParams("pending logs are not supported")
 	errMaxTopics     = errors.New("exceed max topics")
 	errInvalidTopic  = invalidParams("invalid topic(s)")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"math/rand/v2"
 	"net/http/httptest"
@@ -451,9 +452,7 @@ func TestErrors(t *testing.T) {
 	}
 	logs := func(more map[string]any) map[string]any {
 		q := map[string]any{"fromBlock": "0x1", "toBlock": "0x2"}
-		for k, v := range more {
-			q[k] = v
-		}
+		maps.Copy(q, more)
 		return q
 	}
 	tests := []struct {

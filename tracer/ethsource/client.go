@@ -2,11 +2,14 @@ package ethsource
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
-	"sync"
+	"regexp"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -16,220 +19,234 @@ import (
 	"github.com/ethereum/go-ethereum/rpc"
 )
 
-// A meter counts JSON-RPC calls against a budget.
-type meter struct {
-	max  int64 // 0 is no bound
-	used atomic.Int64
+const (
+	maxBody  = 64 << 20 // bytes of one answer; go-ethereum's client has no bound
+	maxTries = 5
+	maxBatch = 100 // calls in one request
+	timeout  = 60 * time.Second
+)
+
+// client calls a node, counts what is asked, and tries again where that can
+// help. No error of it holds the endpoint's address, which may hold a key.
+type client struct {
+	rpc  *rpc.Client
+	host string
 }
 
-// take spends n calls, or none if there are fewer left.
-func (m *meter) take(n int) bool {
-	for {
-		used := m.used.Load()
-		if m.max > 0 && used+int64(n) > m.max {
-			return false
-		}
-		if m.used.CompareAndSwap(used, used+int64(n)) {
-			return true
-		}
+func dial(ctx context.Context, endpoint string) (*client, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("%w: the endpoint is not a web address; write it like https://host/path", tracer.ErrUsage)
 	}
+	c := &client{host: u.Hostname()}
+	h := &http.Client{Transport: &transport{http.DefaultTransport}, Timeout: timeout}
+	if c.rpc, err = rpc.DialOptions(ctx, endpoint, rpc.WithHTTPClient(h)); err != nil {
+		return nil, fmt.Errorf("connect to %s: the address is not usable", c.host)
+	}
+	return c, nil
 }
 
-// left returns how many calls the budget has left.
-func (m *meter) left() int {
-	if m.max <= 0 {
-		return 1 << 30
+// transport bounds answers and says who asks.
+type transport struct{ next http.RoundTripper }
+
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("User-Agent", "scamtrace")
+	resp, err := t.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
 	}
-	return int(m.max - m.used.Load())
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && resp.StatusCode >= 400 {
+		resp.Body.Close()
+		return nil, &waitError{status: resp.StatusCode, after: min(time.Duration(max(s, 0))*time.Second, time.Minute)}
+	}
+	resp.Body = &capped{resp.Body, maxBody}
+	return resp, nil
+}
+
+// A waitError is a refusal that says when to come back.
+type waitError struct {
+	status int
+	after  time.Duration
+}
+
+func (e *waitError) Error() string {
+	return fmt.Sprintf("the endpoint answers with status %d", e.status)
+}
+
+var errTooLarge = errors.New("the answer is too large")
+
+type capped struct {
+	io.ReadCloser
+	left int64
+}
+
+func (c *capped) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, errTooLarge
+	}
+	n, err := c.ReadCloser.Read(p[:min(int64(len(p)), c.left)])
+	c.left -= int64(n)
+	return n, err
+}
+
+// spent counts the calls of one query and knows its budget.
+type spent struct {
+	n   atomic.Int64
+	max int64 // 0 is no limit
 }
 
 var errBudget = errors.New("the budget of requests ran out")
 
-// A call is one JSON-RPC call, alone or in a batch. decode gets the result; an
-// error of it counts as an answer that makes no sense, and is asked again.
-type call struct {
-	method string
-	args   []any
-	decode func(json.RawMessage) error
-
-	err   error // after [client.do]: nil, a *callError, errBudget, or why ctx ended
-	tries int
+// take asks for n calls.
+func (s *spent) take(n int) error {
+	if got := s.n.Add(int64(n)); s.max > 0 && got > s.max {
+		s.n.Add(int64(-n))
+		return errBudget
+	}
+	return nil
 }
 
-// A client sends calls, retries what a retry can help, and classifies the rest.
-type client struct {
-	rpc     *rpc.Client
-	redact  redactor
-	slots   chan struct{} // one for each HTTP request in flight
-	timeout time.Duration // of one HTTP request
-	max     int           // tries of any call
-
-	mu    sync.Mutex
-	pause time.Time // no request before it: the endpoint said that it is too busy
+// batch makes calls together, at most maxBatch in a request, and tries those
+// that failed again. It returns the first error that stays.
+func (c *client) batch(ctx context.Context, s *spent, calls []rpc.BatchElem) error {
+	for len(calls) > 0 {
+		n := min(len(calls), maxBatch)
+		if err := c.some(ctx, s, calls[:n]); err != nil {
+			return err
+		}
+		calls = calls[n:]
+	}
+	return nil
 }
 
-// Delays between tries: base·2ⁿ with jitter, up to a cap. A rate limit makes
-// every request of the client wait at least rateDelay; an endpoint that asks to
-// wait longer than patience is not waited for.
+func (c *client) some(ctx context.Context, s *spent, calls []rpc.BatchElem) error {
+	todo := make([]int, len(calls))
+	for i := range todo {
+		todo[i] = i
+	}
+	try := func() (struct{}, error) {
+		if err := s.take(len(todo)); err != nil {
+			return struct{}{}, backoff.Permanent(err)
+		}
+		part := make([]rpc.BatchElem, len(todo))
+		for k, i := range todo {
+			part[k] = calls[i]
+			part[k].Error = nil
+		}
+		var err error
+		if len(part) == 1 {
+			err = c.rpc.CallContext(ctx, part[0].Result, part[0].Method, part[0].Args...)
+		} else {
+			err = c.rpc.BatchCallContext(ctx, part)
+		}
+		if err != nil {
+			return struct{}{}, c.again(ctx, err)
+		}
+		var left []int
+		var first error
+		for k, i := range todo {
+			if part[k].Error == nil {
+				continue
+			}
+			err := c.again(ctx, part[k].Error)
+			if _, stays := errors.AsType[*backoff.PermanentError](err); stays {
+				return struct{}{}, err
+			}
+			left, first = append(left, i), err
+		}
+		todo = left
+		return struct{}{}, first
+	}
+	delays := backoff.NewExponentialBackOff()
+	delays.InitialInterval, delays.MaxInterval = 100*time.Millisecond, 5*time.Second
+	_, err := backoff.Retry(ctx, try, backoff.WithBackOff(delays), backoff.WithMaxTries(maxTries))
+	if p, ok := errors.AsType[*backoff.PermanentError](err); ok {
+		err = p.Unwrap()
+	}
+	if w, ok := errors.AsType[*backoff.RetryAfterError](err); ok {
+		return &nodeError{kind: kindRate, text: fmt.Sprintf("the endpoint asks to wait for %s", w.Duration)}
+	}
+	return err
+}
+
+// again says whether trying again can help: it returns err for a try after a
+// pause, and a permanent error otherwise.
+func (c *client) again(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return backoff.Permanent(context.Cause(ctx))
+	}
+	if w, ok := errors.AsType[*waitError](err); ok {
+		return backoff.RetryAfter(int(w.after / time.Second))
+	}
+	e := classify(err)
+	if e.kind == kindRate || e.kind == kindTransient {
+		return e
+	}
+	return backoff.Permanent(e)
+}
+
+// A kind says what to do about an error of a node.
+type kind uint8
+
 const (
-	baseDelay = 250 * time.Millisecond
-	maxDelay  = 10 * time.Second
-	rateDelay = 200 * time.Millisecond
-	patience  = time.Minute
+	kindOther     kind = iota // asking again does not help
+	kindTransient             // it may
+	kindRate                  // it may, later
+	kindRange                 // ask for fewer blocks
+	kindTopics                // ask for fewer wallets
+	kindMissing               // the node does not have the method
 )
 
-// dial makes a client of an HTTP endpoint. It does not touch the network.
-func dial(ctx context.Context, endpoint string, o Options) (*client, *url.URL, error) {
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, nil, fmt.Errorf("%w: the address of the endpoint is not a URL that begins with http:// or https://", tracer.ErrUsage)
-	}
-	o = o.withDefaults()
-	rc, err := rpc.DialOptions(ctx, endpoint, rpc.WithHTTPClient(newHTTPClient(o.Transport, o.Concurrency)))
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: the address of the endpoint at %s cannot be used", tracer.ErrUsage, u.Host)
-	}
-	return &client{
-		rpc: rc, redact: newRedactor(u), timeout: o.Timeout,
-		slots: make(chan struct{}, o.Concurrency), max: tries[classTransient],
-	}, u, nil
+// A nodeError is an error of a node, in words without the endpoint's address.
+type nodeError struct {
+	kind kind
+	text string
 }
 
-// one does a single call and returns its error.
-func (c *client) one(ctx context.Context, m *meter, method string, result any, args ...any) error {
-	k := &call{method: method, args: args, decode: func(raw json.RawMessage) error { return decode(raw, result) }}
-	c.do(ctx, m, []*call{k})
-	return k.err
+func (e *nodeError) Error() string { return e.text }
+
+// refusals tells errors by their text, first match first. The texts are those
+// of the nodes and providers themselves.
+var refusals = []struct {
+	kind kind
+	text *regexp.Regexp
+}{
+	{kindTopics, regexp.MustCompile(`exceed max (topics|addresses)|specify less number of address|contains \d+ filters`)},
+	{kindRange, regexp.MustCompile(`block range|range .*(exceed|limit|too large|too wide)|exceed(s|ed)? max|max(imum)? range|limited to .* range|ranges over|blocks range|too many blocks|number of requested blocks|blocks distance`)},
+	{kindRange, regexp.MustCompile(`returned more than|too many (logs|results)|response (is too big|size exceeded|too large)|logs matched|query timeout|size limit|answer is too large`)},
+	{kindMissing, regexp.MustCompile(`method .*(does not exist|not found|not supported|not available)|unsupported method|unimplemented|not whitelisted`)},
+	{kindRate, regexp.MustCompile(`rate limit|too many requests|request limit|429|limit exceeded|credits|throttl`)},
+	{kindTransient, regexp.MustCompile(`not yet complete|no backend|header not found|timeout|temporar|try again|connection|eof|internal error`)},
 }
 
-// do sends calls as one batch and sets the err of each. Calls that a retry can
-// help are sent again, without the others.
-func (c *client) do(ctx context.Context, m *meter, calls []*call) {
-	pending := calls
-	for _, k := range pending {
-		k.err, k.tries = nil, 0
+// classify finds out what an error means. Unknown texts of the node stay, the
+// address of the endpoint goes.
+func classify(err error) *nodeError {
+	if e, ok := errors.AsType[*nodeError](err); ok {
+		return e
 	}
-	end := func(err error) error {
-		for _, k := range pending {
-			k.err = err
-		}
-		return backoff.Permanent(err)
+	text := err.Error()
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		text = "connection: " + ue.Err.Error()
 	}
-	delays := &backoff.ExponentialBackOff{InitialInterval: baseDelay, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: maxDelay}
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		if err := context.Cause(ctx); err != nil {
-			return struct{}{}, end(err)
-		}
-		if !m.take(len(pending)) {
-			return struct{}{}, end(errBudget)
-		}
-		wait := c.send(ctx, pending)
-		if err := context.Cause(ctx); err != nil {
-			return struct{}{}, end(err)
-		}
-		var again []*call
-		var last error
-		for _, k := range pending {
-			ce, ok := errors.AsType[*callError](k.err)
-			k.tries++
-			if ok && k.tries < min(tries[ce.class], c.max) && wait <= patience {
-				again = append(again, k)
-				last = ce
-			}
-		}
-		if pending = again; len(again) == 0 {
-			return struct{}{}, nil
-		}
-		if wait > 0 {
-			return struct{}{}, &backoff.RetryAfterError{Duration: wait}
-		}
-		return struct{}{}, last
-	}, backoff.WithBackOff(delays), backoff.WithMaxElapsedTime(0))
-	if err != nil && context.Cause(ctx) != nil {
-		end(context.Cause(ctx)) // it ended while waiting for the next try
-	}
-}
-
-// send sends calls once and sets the err of each. It returns how long the
-// endpoint asked to wait.
-func (c *client) send(ctx context.Context, calls []*call) time.Duration {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return 0
-	}
-	if !c.wait(ctx) {
-		return 0
-	}
-	x := new(exchange)
-	ctx, cancel := context.WithTimeoutCause(context.WithValue(ctx, exchangeKey{}, x), c.timeout, errTimeout)
-	defer cancel()
-	results := make([]json.RawMessage, len(calls))
-	var errs []error
-	if len(calls) == 1 {
-		errs = []error{c.rpc.CallContext(ctx, &results[0], calls[0].method, calls[0].args...)}
-	} else {
-		batch := make([]rpc.BatchElem, len(calls))
-		for i, k := range calls {
-			batch[i] = rpc.BatchElem{Method: k.method, Args: k.args, Result: &results[i]}
-		}
-		whole := c.rpc.BatchCallContext(ctx, batch)
-		errs = make([]error, len(calls))
-		for i := range batch {
-			if errs[i] = batch[i].Error; whole != nil {
-				errs[i] = whole
-			}
+	if he, ok := errors.AsType[rpc.HTTPError](err); ok {
+		text = fmt.Sprintf("status %d: %s", he.StatusCode, he.Body)
+		switch he.StatusCode {
+		case http.StatusTooManyRequests:
+			return &nodeError{kindRate, "the endpoint limits how often it may be asked (status 429)"}
+		case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return &nodeError{kindTransient, fmt.Sprintf("the endpoint answers with status %d", he.StatusCode)}
 		}
 	}
-	var rate, refused bool
-	for i, k := range calls {
-		if k.err = nil; errs[i] == nil {
-			if err := k.decode(results[i]); err != nil {
-				k.err = &callError{class: classBad, method: k.method, text: c.redact.text(err.Error())}
-			}
-			continue
-		}
-		ce := c.redact.classify(k.method, len(calls), transportError(ctx, errs[i]), x)
-		k.err = ce
-		rate = rate || ce.class == classRate
-		refused = refused || ce.class == classSize && len(calls) > 1
-	}
-	if refused {
-		// Of a batch that is too large some nodes say so for one call only,
-		// and leave out the others.
-		for i, k := range calls {
-			if errors.Is(errs[i], rpc.ErrMissingBatchResponse) {
-				k.err = &callError{class: classSize, method: k.method}
-			}
+	lower := strings.ToLower(text)
+	for _, r := range refusals {
+		if r.text.MatchString(lower) {
+			return &nodeError{r.kind, "the endpoint says: " + tracer.CleanText(text, 160)}
 		}
 	}
-	if rate {
-		c.mu.Lock()
-		if at := time.Now().Add(min(max(x.retryAfter, rateDelay), patience)); at.After(c.pause) {
-			c.pause = at
-		}
-		c.mu.Unlock()
+	if _, ok := errors.AsType[rpc.Error](err); ok {
+		return &nodeError{kindOther, "the endpoint says: " + tracer.CleanText(text, 160)}
 	}
-	return x.retryAfter
-}
-
-// wait waits until the endpoint may be asked again, and reports whether ctx
-// still holds then.
-func (c *client) wait(ctx context.Context) bool {
-	for {
-		c.mu.Lock()
-		d := time.Until(c.pause)
-		c.mu.Unlock()
-		if d <= 0 {
-			return ctx.Err() == nil
-		}
-		t := time.NewTimer(d)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return false
-		}
-	}
+	return &nodeError{kindTransient, "the endpoint's answer is not usable: " + tracer.CleanText(text, 160)}
 }

@@ -55,7 +55,7 @@ func TestTransfers(t *testing.T) {
 				x := all[rng.IntN(len(all)-2000)]
 				a, from := x.From, x.Block
 				// The wrapped coin's own contract is no wallet: nobody asks for it.
-				if _, token := w.Truth.Owner[a]; a == (common.Address{}) || token && w.Truth.Owner[a].Role == devnet.RoleToken {
+				if a == (common.Address{}) || w.Truth.Owner[a].Role == devnet.RoleToken {
 					continue
 				}
 				in[a] = tracer.Span{Wallet: a, From: from, To: min(from+rng.Uint64N(min(tt.span, pinned.Number)), pinned.Number)}
