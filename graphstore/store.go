@@ -13,7 +13,7 @@ import (
 
 // A Store holds transfers and flows. Use [New] to make one.
 //
-// Writing (Add, AddFlows, and the library's AddVertex, AddEdge, UpdateEdge,
+// Writing (Add, AddFlows, Grow, and the library's AddVertex, AddEdge, UpdateEdge,
 // RemoveEdge, RemoveVertex) is not safe for concurrent use. Reading is, as long
 // as nobody writes. The first read after a write that needs an order or an
 // adjacency (Transfers, Rows, Of, Flows, Out, In, Freeze, ListVertices,

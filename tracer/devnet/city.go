@@ -175,8 +175,8 @@ func (x *exchange) withdraw(to addr, a asset, amount *uint256.Int) bool {
 	return x.s.pay(x.hot[x.rng.IntN(len(x.hot))], to, a, amount)
 }
 
-// call gives the transaction in the making calldata: a selector made up from a
-// name, and addresses.
+// data gives the transaction in the making its calldata: a selector made up
+// from a name, and addresses.
 func (s *sim) data(name string, args ...addr) {
 	b := crypto.Keccak256([]byte(name))[:4]
 	for _, a := range args {

@@ -136,8 +136,11 @@ type receiptsAPI struct{ n *Node }
 func (api *receiptsAPI) GetBlockReceipts(ctx context.Context, b rpc.BlockNumberOrHash) (any, error) {
 	v := api.n.view(ctx)
 	n, err := v.at(b)
-	if err != nil || v.fault == FaultNull {
-		return nil, nil // geth answers null for a block it does not have
+	if errors.Is(err, errNoHeader) || v.fault == FaultNull {
+		return nil, nil // geth answers null for a number it does not have
+	}
+	if err != nil {
+		return nil, err
 	}
 	return v.appendReceipts(nil, n), nil
 }

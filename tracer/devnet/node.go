@@ -57,8 +57,8 @@ type Node struct {
 	fork   func() *fork
 }
 
-// NewNode makes a node of a world. It costs about as much as a tenth of
-// [Generate].
+// NewNode makes a node of a world and indexes it, which takes a small part of
+// the time of [Generate].
 func NewNode(w *World, opts NodeOptions) *Node {
 	opts.Finality = cmp.Or(opts.Finality, 64)
 	opts.MaxBatch = cmp.Or(opts.MaxBatch, 1000)
@@ -125,14 +125,14 @@ func invalidParams(format string, args ...any) error {
 
 // The answers of geth v1.17 that have no numbers in them.
 var (
-	errUnknownBlock  = errors.New("unknown block")
-	errNoHeader      = errors.New("header not found")
-	errIntoFuture    = invalidParams("block range extends beyond current head block")
-	errInvalidRange  = invalidParams("invalid block range params")
-	errPending       = invalidParams("pending logs are not supported")
-	errMaxTopics     = errors.New("exceed max topics")
-	errInvalidTopic  = invalidParams("invalid topic(s)")
-	errMaxAddresses  = errors.New("exceed max addresses or topics per search position")
+	errUnknownBlock = errors.New("unknown block")
+	errNoHeader     = errors.New("header not found")
+	errIntoFuture   = invalidParams("block range extends beyond current head block")
+	errInvalidRange = invalidParams("invalid block range params")
+	errPending      = invalidParams("pending logs are not supported")
+	errMaxTopics    = errors.New("exceed max topics")
+	errInvalidTopic = invalidParams("invalid topic(s)")
+	errMaxAddresses = errors.New("exceed max addresses or topics per search position")
 )
 
 // A view is what a node believes during one request.

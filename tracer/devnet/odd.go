@@ -36,11 +36,11 @@ func (s *sim) poisoner() *poisoner {
 // lookAlike makes an address with the first and the last four digits of a.
 func (p *poisoner) lookAlike(a addr) addr {
 	p.n++
-	real := p.s.addrs[a]
-	b := crypto.Keccak256(real[:], fmt.Append(nil, p.n))
+	shown := p.s.addrs[a]
+	b := crypto.Keccak256(shown[:], fmt.Append(nil, p.n))
 	fake := common.BytesToAddress(b)
-	copy(fake[:2], real[:2])
-	copy(fake[18:], real[18:])
+	copy(fake[:2], shown[:2])
+	copy(fake[18:], shown[18:])
 	id := p.s.at(fake)
 	p.s.owners[id] = Owner{Actor: "poisoner", Role: RolePoisoner}
 	return id
@@ -154,7 +154,7 @@ func (s *sim) curiosities() {
 	o := Owner{Actor: "tinkerer", Role: RoleUser}
 	t := s.person("tinkerer", o)
 	s.give(t, eth, ether(20))
-	maker := s.person("platform maker", Owner{Actor: "syndicate 1", Role: RoleGas})
+	maker := s.person("platform maker", Owner{Actor: "syndicate 1", Role: RoleOperator})
 	s.logic = s.contract("platform logic", Owner{Actor: "syndicate 1", Role: RoleContract})
 	s.collectible = s.contract("collectible", Owner{Actor: "Tiles", Role: RoleToken})
 	strange := s.contract("strange token", Owner{Actor: "tinkerer", Role: RoleContract})
@@ -202,8 +202,8 @@ func (s *sim) curiosities() {
 		}
 		s.data("mess")
 		victim := s.topic(s.at(s.victims[0].Wallet))
-		other := s.topic(s.funders[0])
-		dirty := other
+		funder := s.topic(s.funders[0])
+		dirty := funder
 		dirty[3] = 0xde
 		word := make([]byte, 32)
 		word[31] = 7
@@ -211,11 +211,11 @@ func (s *sim) curiosities() {
 		s.raw(strange, make([]byte, 64), topicTransfer, victim)
 		s.raw(strange, word, topicTransfer, victim, dirty)
 		s.raw(strange, word, topicTransfer, dirty, victim)
-		s.raw(strange, nil, topicTransfer, victim, other)
-		s.raw(strange, word[:31], topicTransfer, other, victim)
-		s.raw(strange, word, topicTransfer, victim, other, common.Hash{31: 9})
+		s.raw(strange, nil, topicTransfer, victim, funder)
+		s.raw(strange, word[:31], topicTransfer, funder, victim)
+		s.raw(strange, word, topicTransfer, victim, funder, common.Hash{31: 9})
 		s.raw(strange, word)
-		s.raw(strange, nil, sig("Nothing()"), victim, other, victim)
+		s.raw(strange, nil, sig("Nothing()"), victim, funder, victim)
 	})
 	s.after(minutes(rng, 3200, 3300), func() {
 		if s.begin(t, s.collectible, nil, other, gasToken) {

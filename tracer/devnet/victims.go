@@ -11,7 +11,7 @@ import (
 type fraud struct {
 	*syndicate
 	victim int
-	wallet addr
+	own    addr      // the victim's wallet
 	bank   *exchange // where the victim buys coins
 	luck   *rand.Rand
 }
@@ -33,10 +33,10 @@ func (s *sim) defraud() {
 		}
 		name := fmt.Sprintf("victim %d", v+1)
 		f := &fraud{syndicate: y, victim: v, luck: newRand(s.cfg.Seed, name), bank: s.exchanges[(v+2)%4]}
-		f.wallet = s.person(name, Owner{Actor: name, Role: RoleVictim})
-		s.victims = append(s.victims, Victim{Name: name, Syndicate: y.name, Wallet: s.addrs[f.wallet]})
+		f.own = s.person(name, Owner{Actor: name, Role: RoleVictim})
+		s.victims = append(s.victims, Victim{Name: name, Syndicate: y.name, Wallet: s.addrs[f.own]})
 		s.books.party = append(s.books.party, v)
-		s.after(minutes(f.luck, 120+int64(v%8)*200, 300+int64(v%8)*200), func() { f.bank.withdraw(f.wallet, eth, ether(1)) })
+		s.after(minutes(f.luck, 120+int64(v%8)*200, 300+int64(v%8)*200), func() { f.bank.withdraw(f.own, eth, ether(1)) })
 		switch {
 		case v == 0:
 			f.first()
@@ -57,15 +57,15 @@ func (s *sim) defraud() {
 // wallet; then follows. when is in minutes from the first block.
 func (f *fraud) pays(when int64, to addr, a asset, amount *uint256.Int, then func(haul)) {
 	s := f.s
-	s.after(minutes(f.luck, when-300, when-200), func() { f.bank.withdraw(f.wallet, a, amount) })
+	s.after(minutes(f.luck, when-300, when-200), func() { f.bank.withdraw(f.own, a, amount) })
 	var try func()
 	try = func() {
-		if back := s.books.holds(f.wallet, a); !back.IsZero() {
+		if back := s.books.holds(f.own, a); !back.IsZero() {
 			// What the syndicate sent back is not paid a second time.
 			s.after(minutes(f.luck, 60, 90), try)
 			return
 		}
-		if s.pay(f.wallet, to, a, amount) {
+		if s.pay(f.own, to, a, amount) {
 			f.paid(to, a, amount)
 			f.later(haul{victim: f.victim, in: to, asset: a}, then)
 		}
@@ -93,9 +93,9 @@ func (f *fraud) first() {
 	f.pays(1*1440, a, usdt, s.cents(usdt, 12_000_00), gather)
 	back := s.cents(usdt, 500_00)
 	s.after(minutes(f.luck, 1*1440+100, 1*1440+110), func() {
-		f.send(haul{victim: f.victim, in: a, asset: usdt}, f.wallet, back, nil)
+		f.send(haul{victim: f.victim, in: a, asset: usdt}, f.own, back, nil)
 	})
-	s.after(minutes(f.luck, 1*1440+300, 1*1440+400), func() { s.pay(f.wallet, f.bank.deposit("victim 1", 0), usdt, back) })
+	s.after(minutes(f.luck, 1*1440+300, 1*1440+400), func() { s.pay(f.own, f.bank.deposit("victim 1", 0), usdt, back) })
 	f.pays(2*1440, a, usdt, s.cents(usdt, 25_000_00), gather)
 	f.pays(3*1440, b, usdt, s.cents(usdt, 48_500_00), gather)
 	s.after(minutes(f.luck, 6*1440, 6*1440+200), func() {
@@ -143,8 +143,7 @@ func (f *fraud) ether(h haul) {
 // second pays ether three times, the last through a contract.
 func (f *fraud) second() {
 	s := f.s
-	seed := f.wallet2()
-	// One wallet after the other takes over, so that the parts stay apart.
+	seed := f.wallet(RoleSeed) // nobody sends it gas, it is paid in ether
 	f.pays(1*1440+300, seed, eth, ether(4), func(h haul) {
 		f.hop(h, func(h haul) { f.split(h, 2, f.launder) })
 	})
@@ -166,9 +165,9 @@ func (f *fraud) second() {
 		}
 	})
 	amount := ether(5)
-	s.after(minutes(f.luck, 6*1440, 6*1440+60), func() { f.bank.withdraw(f.wallet, eth, ether(6)) })
+	s.after(minutes(f.luck, 6*1440, 6*1440+60), func() { f.bank.withdraw(f.own, eth, ether(6)) })
 	s.after(minutes(f.luck, 6*1440+200, 6*1440+260), func() {
-		if s.payThrough(s.platform, f.wallet, seed, amount) {
+		if s.payThrough(s.platform, f.own, seed, amount) {
 			f.paid(seed, eth, amount)
 			f.later(haul{victim: f.victim, in: seed, asset: eth}, func(h haul) {
 				f.trade(h, usdt, seed, func(h haul) {
@@ -178,9 +177,6 @@ func (f *fraud) second() {
 		}
 	})
 }
-
-// wallet2 is a scam wallet that nobody funds first: it is paid in ether.
-func (f *fraud) wallet2() addr { return f.syndicate.wallet(RoleSeed) }
 
 // collected pays a scam wallet that empties into the shared collector, which
 // moves what is there every other day.

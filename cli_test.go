@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"scamtrace/tracer/devnet"
+)
+
+func noEnvironment(string) (string, bool) { return "", false }
+
+func command(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	code = run(ctx, args, noEnvironment, &out, &err)
+	return code, out.String(), err.String()
+}
+
+// TestDemo runs the demo twice and wants the same bytes, a short summary and a
+// bundle that verifies until a byte of it changes.
+func TestDemo(t *testing.T) {
+	dirs := []string{filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "a")}
+	for _, dir := range dirs {
+		code, out, errs := command(t.Context(), "demo", "--out", dir)
+		if code != exitDone || errs != "" {
+			t.Fatalf("demo ends with %d: %s", code, errs)
+		}
+		if n := strings.Count(out, "\n"); n >= 20 {
+			t.Errorf("the summary has %d lines", n)
+		}
+		for _, want := range []string{"We followed $85,500.00", "Aurora Exchange", "report.html"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("the summary has no %q:\n%s", want, out)
+			}
+		}
+	}
+	files, err := os.ReadDir(dirs[0])
+	if err != nil || len(files) != 8 {
+		t.Fatalf("the bundle has %d files, %v", len(files), err)
+	}
+	for _, f := range files {
+		a, err1 := os.ReadFile(filepath.Join(dirs[0], f.Name()))
+		b, err2 := os.ReadFile(filepath.Join(dirs[1], f.Name()))
+		if err1 != nil || err2 != nil || !bytes.Equal(a, b) {
+			t.Errorf("two runs differ in %s", f.Name())
+		}
+	}
+	if code, _, errs := command(t.Context(), "verify", dirs[0]); code != exitDone {
+		t.Errorf("verify ends with %d: %s", code, errs)
+	}
+	for _, f := range files {
+		name := filepath.Join(dirs[0], f.Name())
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := bytes.Clone(b)
+		changed[len(b)/2] ^= 1
+		if err := os.WriteFile(name, changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, _, errs := command(t.Context(), "verify", dirs[0])
+		if code == exitDone && f.Name() != manifestFile || f.Name() != manifestFile && !strings.Contains(errs, f.Name()) {
+			t.Errorf("verify of a changed %s ends with %d: %s", f.Name(), code, errs)
+		}
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+const manifestFile = "manifest.json"
+
+// TestWrongUsage wants one clear sentence, exit code 2 and no report.
+func TestWrongUsage(t *testing.T) {
+	srv := httptest.NewServer(devnet.NewNode(devnet.Generate(devnet.Config{}), devnet.NodeOptions{}))
+	defer srv.Close()
+	good := "0xdac17f958d2ee523a2206206994597c13d831ec7"
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no seed", []string{"trace"}, "name at least one wallet"},
+		{"41 digits", []string{"trace", good + "0"}, "41 digits"},
+		{"Tron", []string{"trace", "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"}, "Tron"},
+		{"a seed phrase", []string{"trace", "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about"}, "secret recovery phrase"},
+		{"another chain", []string{"trace", good, "--rpc", srv.URL + "/the-key"}, "not Ethereum"},
+		{"no endpoint", []string{"trace", good}, "--rpc"},
+		{"an unknown chain", []string{"trace", good, "--chain", "bitcoin"}, "is not known"},
+		{"an unknown rule", []string{"trace", good, "--policy", "lifo"}, "not in this version"},
+		{"a bad date", []string{"trace", good, "--since", "soon"}, "is not a time"},
+		{"a list that is not there", []string{"trace", "@nothing.txt"}, "cannot be read"},
+		{"an unknown flag", []string{"trace", good, "--fast"}, "unknown flag"},
+		{"an unknown command", []string{"follow"}, "unknown command"},
+		{"no report", []string{"verify", "nowhere"}, "not a folder with a report"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "out")
+			args := tt.args
+			if args[0] == "trace" {
+				args = append(args, "--out", dir)
+			}
+			code, out, errs := command(t.Context(), args...)
+			if code != exitUsage || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, tt.want) {
+				t.Errorf("%v ends with %d and says %q %q, want %d and %q", tt.args, code, out, errs, exitUsage, tt.want)
+			}
+			if strings.Contains(errs, "the-key") || strings.Contains(errs, "abandon") {
+				t.Errorf("the error repeats a secret: %s", errs)
+			}
+			if _, err := os.Stat(dir); err == nil {
+				t.Error("a report was written")
+			}
+		})
+	}
+}
+
+// TestOtherFilesStay wants a folder that holds something else left alone.
+func TestOtherFilesStay(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "thesis.txt"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := command(t.Context(), "demo", "--out", dir); code != exitUsage || !strings.Contains(errs, "other files") {
+		t.Errorf("demo ends with %d: %s", code, errs)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "thesis.txt")); err != nil {
+		t.Error("a file was removed")
+	}
+}
