@@ -1,6 +1,7 @@
 package tracer_test
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -110,5 +111,16 @@ func TestLookAlike(t *testing.T) {
 	b := common.HexToAddress("0xabcd999999999999999999999999999999991234")
 	if !tracer.LookAlike(a, b) || tracer.LookAlike(a, a) || tracer.LookAlike(a, common.Address{}) {
 		t.Error("LookAlike does not tell look-alikes")
+	}
+}
+
+func TestComparePositions(t *testing.T) {
+	order := []string{"", "0", "0.2", "0.10", "00", "01", "1", "9", "10", "1x", "x"}
+	for i, a := range order {
+		for j, b := range order {
+			if got, want := tracer.ComparePositions(a, b), cmp.Compare(i, j); got != want {
+				t.Errorf("ComparePositions(%q, %q) = %d, want %d", a, b, got, want)
+			}
+		}
 	}
 }

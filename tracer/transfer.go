@@ -92,8 +92,8 @@ func (t *Transfer) Compare(o *Transfer) int {
 	return cmp.Or(t.Tx.Cmp(o.Tx), cmp.Compare(t.Kind, o.Kind), ComparePositions(t.Position, o.Position))
 }
 
-// ComparePositions orders positions segment by segment, numbers by value, a
-// parent before its children.
+// ComparePositions orders positions segment by segment, numbers by value and
+// before all other text, a parent before its children. It is total.
 func ComparePositions(a, b string) int {
 	for a != "" && b != "" {
 		var x, y string
@@ -101,15 +101,22 @@ func ComparePositions(a, b string) int {
 		y, b, _ = strings.Cut(b, ".")
 		m, err1 := strconv.ParseUint(x, 10, 64)
 		n, err2 := strconv.ParseUint(y, 10, 64)
-		c := cmp.Compare(m, n)
-		if err1 != nil || err2 != nil {
+		var c int
+		switch {
+		case err1 == nil && err2 == nil:
+			c = cmp.Or(cmp.Compare(m, n), cmp.Compare(x, y))
+		case err1 == nil:
+			c = -1
+		case err2 == nil:
+			c = 1
+		default:
 			c = cmp.Compare(x, y)
 		}
 		if c != 0 {
 			return c
 		}
 	}
-	return cmp.Compare(len(a), len(b))
+	return cmp.Compare(a, b)
 }
 
 // SortTransfers puts ts in chain order and drops repeated readings of the same
