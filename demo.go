@@ -17,6 +17,7 @@ import (
 
 func demoCommand() *cobra.Command {
 	var out string
+	var open bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Trace a made-up scam on a built-in chain; no network, no key",
@@ -39,9 +40,13 @@ func demoCommand() *cobra.Command {
 			}
 			j.source, j.notes = src, src.Notes()
 			fmt.Fprintf(cmd.OutOrStdout(), "A made-up chain of %d blocks; a made-up victim reports %d payments.\n", world.Head(), len(j.seeds)/2)
-			return j.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if err := j.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil || !open {
+				return err
+			}
+			return show(cmd.Context(), out)
 		},
 	}
+	cmd.Flags().BoolVar(&open, "open", false, "open the report in the browser")
 	cmd.Flags().StringVar(&out, "out", "scamtrace-demo", "`DIR` for the report")
 	return cmd
 }
