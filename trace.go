@@ -10,13 +10,16 @@ import (
 	"time"
 
 	"scamtrace/tracer"
+	"scamtrace/tracer/cluster"
 	"scamtrace/tracer/ethsource"
+	"scamtrace/tracer/filesource"
 	"scamtrace/tracer/label"
 	"scamtrace/tracer/ledger"
 	"scamtrace/tracer/price"
 	"scamtrace/tracer/report"
 	"scamtrace/tracer/walk"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/holiman/uint256"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -86,8 +89,17 @@ func (j *job) input(res *walk.Result) report.Input {
 	show := func(l label.Label) report.Label {
 		return report.Label{Name: l.Name, Category: string(l.Category), Confidence: l.Confidence, Source: l.Source}
 	}
+	in := j.candidates(res)
+	deposits := make(map[common.Address]report.Deposit)
+	for _, d := range cluster.Deposits(res.Store, in) {
+		l, _ := j.labels.Service(d.To[0])
+		deposits[d.Wallet.Address] = report.Deposit{
+			Service: d.Service, Category: string(l.Category), Confidence: d.Confidence,
+			Source: "forwards only to " + d.To[0].Address.Hex() + " (" + l.Source + ")",
+		}
+	}
 	return report.Input{
-		Walk: res,
+		Walk: res, Deposits: deposits, Clusters: clusters(cluster.Find(res.Store, in)),
 		Service: func(w tracer.Wallet) (report.Label, bool, bool) {
 			l, ok := j.labels.Service(w)
 			return show(l), l.Category.Burn(), ok
@@ -103,6 +115,65 @@ func (j *job) input(res *walk.Result) report.Input {
 		LabelSet: report.LabelSet{Version: "1", SHA256: j.labels.SHA256(), Count: j.labels.Len()},
 		Version:  version(), Reference: j.reference, Source: j.about, Since: j.since, Until: j.until, Notes: j.notes,
 	}
+}
+
+// candidates are the wallets that may belong together: those that received
+// traced money.
+func (j *job) candidates(res *walk.Result) cluster.Input {
+	in := cluster.Input{
+		Chain:   j.chain,
+		Service: func(w tracer.Wallet) (string, bool) { l, ok := j.labels.Service(w); return l.Name, ok },
+		Custodian: func(w tracer.Wallet) bool {
+			l, _ := j.labels.Service(w)
+			return l.Category == label.Exchange || l.Category == label.Payment || l.Category == label.Gambling
+		},
+		Hub:      func(w tracer.Wallet) bool { return res.Status(w.Address).Hub },
+		Contract: func(w tracer.Wallet) bool { return res.Status(w.Address).Contract },
+		Complete: func(w tracer.Wallet) bool { return res.Status(w.Address).Complete },
+		USD:      j.worth,
+	}
+	for _, s := range res.Seeds {
+		in.Seeds = append(in.Seeds, s.Wallet)
+	}
+	seen := make(map[uint32]bool)
+	add := func(id uint32) {
+		if !seen[id] {
+			seen[id] = true
+			in.Wallets = append(in.Wallets, res.Store.Wallet(id))
+		}
+	}
+	for _, m := range res.Books.Moves {
+		if e := &res.Entries[m.Entry]; e.Kind != tracer.KindFee {
+			add(e.To)
+		}
+	}
+	for _, c := range res.Books.Conversions {
+		add(c.Receiver)
+	}
+	return in
+}
+
+// clusters writes clusters in the form of a report.
+func clusters(found []cluster.Cluster) []report.Cluster {
+	out := []report.Cluster{}
+	for _, c := range found {
+		x := report.Cluster{ID: c.ID}
+		for _, w := range c.Wallets {
+			x.Wallets = append(x.Wallets, tracer.Hex(w.Address))
+		}
+		for _, l := range c.Links {
+			link := report.Link{
+				A: tracer.Hex(l.A.Address), B: tracer.Hex(l.B.Address), Rule: string(l.Rule), Confidence: l.Confidence,
+				Precision: cluster.Measured(l.Rule).String(), Detail: l.Detail,
+			}
+			for _, tx := range l.Evidence {
+				link.Evidence = append(link.Evidence, tx.Hex())
+			}
+			x.Links = append(x.Links, link)
+		}
+		out = append(out, x)
+	}
+	return out
 }
 
 // progress shows how far a walk has come: a line that is written over on a
@@ -143,24 +214,43 @@ func (p *progress) done() {
 }
 
 // sourceFlags are the flags of commands that read a chain.
-type sourceFlags struct{ chain, rpc string }
+type sourceFlags struct {
+	chain, rpc string
+	files      []string
+}
 
 func (f *sourceFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.chain, "chain", "ethereum", "the chain: its name or its number")
+	cmd.Flags().StringSliceVar(&f.files, "transfers", nil, "read these CSV `FILE`s of transfers instead of a node")
 	cmd.Flags().StringVar(&f.rpc, "rpc", "", "the `URL` of a node's JSON-RPC endpoint")
 }
 
-// open connects to the endpoint.
-func (f *sourceFlags) open(ctx context.Context) (tracer.Chain, *ethsource.Source, error) {
-	chain, err := tracer.ChainNamed(f.chain)
+// open opens the files, or connects to the endpoint, and says which in words.
+func (f *sourceFlags) open(ctx context.Context, j *job) error {
+	var err error
+	if j.chain, err = tracer.ChainNamed(f.chain); err != nil {
+		return err
+	}
+	j.labels = new(label.Set)
+	switch {
+	case len(f.files) > 0 && f.rpc != "":
+		return usage("--transfers and --rpc: name files or a node, not both")
+	case len(f.files) > 0:
+		src, err := filesource.Open(j.chain, f.files...)
+		if err != nil {
+			return err
+		}
+		j.source, j.about, j.notes = src, "exported files", src.Notes()
+		return nil
+	case f.rpc == "":
+		return usage("name the endpoint of a node of %s with --rpc or in SCAMTRACE_RPC, or files with --transfers", j.chain.Title)
+	}
+	src, err := ethsource.Open(ctx, j.chain, f.rpc)
 	if err != nil {
-		return chain, nil, err
+		return err
 	}
-	if f.rpc == "" {
-		return chain, nil, usage("name the endpoint of a node of %s with --rpc or in SCAMTRACE_RPC", chain.Title)
-	}
-	src, err := ethsource.Open(ctx, chain, f.rpc)
-	return chain, src, err
+	j.source, j.about, j.notes = src, "a JSON-RPC node", src.Notes()
+	return nil
 }
 
 func traceCommand() *cobra.Command {
@@ -176,7 +266,7 @@ func traceCommand() *cobra.Command {
 			"that payment is followed; with a wallet, everything it received.",
 		Args: needArgs(1, "at least one wallet or transaction that was paid"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			j := job{limits: limits, out: filepath.Clean(out), reference: reference, about: "a JSON-RPC node"}
+			j := job{limits: limits, out: filepath.Clean(out), reference: reference}
 			var err error
 			if j.seeds, err = readSeeds(args); err != nil {
 				return err
@@ -200,11 +290,9 @@ func traceCommand() *cobra.Command {
 			if limits.Requests < 0 || limits.Wallets < 0 || limits.Hub < 0 {
 				return usage("a limit cannot be negative")
 			}
-			var src *ethsource.Source
-			if j.chain, src, err = f.open(cmd.Context()); err != nil {
+			if err := f.open(cmd.Context(), &j); err != nil {
 				return err
 			}
-			j.source, j.notes, j.labels = src, src.Notes(), new(label.Set)
 			j.prices = price.New(j.chain)
 			for _, name := range prices {
 				if err := readPrices(j.prices, name); err != nil {

@@ -1,0 +1,257 @@
+package filesource
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"scamtrace/tracer"
+
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// source makes the Source of all that was read.
+func (b *builder) source() (*Source, error) {
+	s := &Source{chain: b.chain, assets: b.assets}
+	for _, f := range b.files {
+		s.files = append(s.files, f.name)
+	}
+	if len(b.txs) == 0 {
+		return nil, &RowError{File: list(s.files), Reason: "there are no rows below the header, so there is nothing to follow"}
+	}
+	rows, first, err := b.settle()
+	if err != nil {
+		return nil, err
+	}
+	ids, blocks, unordered, err := b.order(rows, first)
+	if err != nil {
+		return nil, err
+	}
+	s.texts = b.texts
+	rank := b.sortWallets()
+	s.wallets = b.wallets
+	b.lay(s, ids, rows, first, rank)
+	s.index()
+	b.cover(s, rank)
+	s.names = b.cleanNames()
+	s.notes = b.notes(s, blocks, unordered)
+	return s, nil
+}
+
+// sortWallets sorts the wallets and returns the new number of each.
+func (b *builder) sortWallets() []uint32 {
+	sorted := make([]uint32, len(b.wallets))
+	for i := range sorted {
+		sorted[i] = uint32(i)
+	}
+	slices.SortFunc(sorted, func(x, y uint32) int { return b.wallets[x].Cmp(b.wallets[y]) })
+	rank, wallets := make([]uint32, len(sorted)), make([]common.Address, len(sorted))
+	for n, old := range sorted {
+		rank[old], wallets[n] = uint32(n), b.wallets[old]
+	}
+	b.wallets = wallets
+	return rank
+}
+
+// lay copies transactions, blocks and rows in chain order.
+func (b *builder) lay(s *Source, ids []uint32, rows []raw, first, rank []uint32) {
+	s.txs, s.rows = make([]tx, len(ids)), make([]row, 0, len(rows))
+	for n, id := range ids {
+		t := &b.txs[id]
+		if k := len(s.blocks); k == 0 || s.blocks[k-1].Number != t.block {
+			block := tracer.Block{Number: t.block, Time: b.times[t.block].time}
+			s.blocks = append(s.blocks, block)
+			if block.Time == 0 && s.undated == "" {
+				s.undated = b.files[t.file].name
+			}
+		}
+		s.txs[n] = tx{hash: t.hash, first: uint32(len(s.rows)), block: uint32(len(s.blocks) - 1), index: t.index}
+		for i := first[id]; i < first[id+1]; i++ {
+			r := rows[i].row
+			r.tx, r.from, r.to = uint32(n), rank[r.from], rank[r.to]
+			s.rows = append(s.rows, r)
+		}
+	}
+	s.byHash = make([]uint32, len(s.txs))
+	for i := range s.byHash {
+		s.byHash[i] = uint32(i)
+	}
+	slices.SortFunc(s.byHash, func(x, y uint32) int { return s.txs[x].hash.Cmp(s.txs[y].hash) })
+}
+
+// index finds the rows of each wallet. The zero address of a fee took no part.
+func (s *Source) index() {
+	s.from = make([]uint32, len(s.wallets)+1)
+	each := func(f func(wallet, row uint32)) {
+		for i := range s.rows {
+			r := &s.rows[i]
+			f(r.from, uint32(i))
+			if r.to != r.from && r.kind != tracer.KindFee {
+				f(r.to, uint32(i))
+			}
+		}
+	}
+	each(func(w, _ uint32) { s.from[w+1]++ })
+	for i := range s.wallets {
+		s.from[i+1] += s.from[i]
+	}
+	s.moves = make([]uint32, s.from[len(s.wallets)])
+	next := slices.Clone(s.from)
+	each(func(w, row uint32) {
+		s.moves[next[w]] = row
+		next[w]++
+	})
+}
+
+// cover finds out what the files hold of which wallets.
+func (b *builder) cover(s *Source, rank []uint32) {
+	s.exports = make(map[uint32]parts)
+	owners := make(map[common.Address]bool) // of files that can be of one wallet only
+	for _, f := range b.files {
+		if f.format.wallet && len(f.either) == 1 {
+			owners[f.either[0]] = true
+		}
+	}
+	for _, f := range b.files {
+		if !f.format.wallet {
+			s.covered |= f.format.parts
+			continue
+		}
+		if f.rows > 0 && len(f.either) == 0 {
+			s.covered |= f.format.parts // the export of a token or of many wallets
+			continue
+		}
+		if len(f.either) == 2 {
+			lower := strings.ToLower(f.name)
+			named := slices.DeleteFunc(slices.Clone(f.either), func(a common.Address) bool { return !strings.Contains(lower, tracer.Hex(a)) })
+			if len(named) == 0 {
+				named = slices.DeleteFunc(slices.Clone(f.either), func(a common.Address) bool { return !owners[a] })
+			}
+			if len(named) == 1 {
+				f.either = named
+			}
+		}
+		for _, a := range f.either {
+			if id, ok := b.walletIDs[a]; ok {
+				s.exports[rank[id]] |= f.format.parts
+			}
+		}
+	}
+}
+
+// cleanNames returns the names, each pair of address and name once.
+func (b *builder) cleanNames() []Name {
+	var names []Name
+	back := make(map[uint32]common.Address, len(b.walletIDs))
+	for a, id := range b.walletIDs {
+		back[id] = a
+	}
+	for k, f := range b.names {
+		if name := tracer.CleanText(k.name, 80); name != "" {
+			names = append(names, Name{back[k.wallet], name, b.files[f].name})
+		}
+	}
+	slices.SortFunc(names, func(x, y Name) int {
+		return cmp.Or(x.Address.Cmp(y.Address), cmp.Compare(x.Name, y.Name), cmp.Compare(x.File, y.File))
+	})
+	return slices.CompactFunc(names, func(x, y Name) bool { return x.Address == y.Address && x.Name == y.Name })
+}
+
+// notes says what was assumed and what was left out.
+func (b *builder) notes(s *Source, blocks int, unordered []uint16) []string {
+	var notes []string
+	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
+	for _, f := range b.files {
+		if f.failed > 0 {
+			note("In %s, %s failed and moved nothing but a fee.", f.name, count(f.failed, "row"))
+		}
+		if f.zero > 0 {
+			note("In %s, %s of value zero, which never counts as money.", f.name, verb(f.zero, "row is", "rows are"))
+		}
+		if f.rewards > 0 {
+			note("In %s, %s of block rewards and the like, which nobody sent, left out.", f.name, verb(f.rewards, "row was", "rows were"))
+		}
+		if f.negative > 0 {
+			note("In %s, %s below zero, and taken as a move the other way.", f.name, verb(f.negative, "value is", "values are"))
+		}
+		if f.rounded > 0 {
+			note("In %s, %s rounded to whole cents, half up.", f.name, verb(f.rounded, "value was", "values were"))
+		}
+		if f.zoneless && !f.format.rounded {
+			note("The times in %s name no zone and were taken as UTC.", f.name)
+		}
+		if f.undated && s.undated != "" {
+			note("%s has no times for some of its blocks, so their transfers are undated; add the list of its blocks with their times.", f.name)
+		}
+		if f.format.rounded {
+			note("The amounts in %s are as a page shows them and may be rounded; the CSV export with the column UnixTimestamp has the exact ones.", f.name)
+		}
+		if f.format.wallet && f.rows > 0 {
+			switch len(f.either) {
+			case 0:
+				note("%s is not the export of one wallet; it was taken to hold all of its kind.", f.name)
+			case 2:
+				note("%s can be the export of %s or of %s; it was taken as both.", f.name, f.either[0].Hex(), f.either[1].Hex())
+			}
+		}
+		for _, token := range slices.SortedFunc(maps.Keys(f.unknown), common.Address.Cmp) {
+			note("In %s, %s of the token %s left out: its decimals are not known, and anybody can make a token of any name.",
+				f.name, verb(f.unknown[token], "transfer", "transfers"), token.Hex())
+		}
+		notes = append(notes, bareNote(f)...)
+	}
+	if b.repeated > 0 {
+		note("%s found more than once and counted once.", verb(b.repeated, "row was", "rows were"))
+	}
+	if blocks > 0 {
+		var names []string
+		for _, id := range unordered {
+			names = append(names, b.files[id].name)
+		}
+		note("The order of transactions inside a block is not in %s; in %s they were put in an order in which money arrives before it leaves, where there is one.",
+			list(names), count(blocks, "block"))
+	}
+	return shorten(notes)
+}
+
+// bareNote names the tokens of a file whose decimals nobody knows.
+func bareNote(f *file) []string {
+	if len(f.bare) == 0 {
+		return nil
+	}
+	tokens := slices.SortedFunc(maps.Keys(f.bare), common.Address.Cmp)
+	if len(tokens) == 1 {
+		return []string{fmt.Sprintf("In %s, the token %s has no decimals; its amounts are in base units.", f.name, tokens[0].Hex())}
+	}
+	return []string{fmt.Sprintf("In %s, %d tokens have no decimals, %s the first of them; their amounts are in base units.", f.name, len(tokens), tokens[0].Hex())}
+}
+
+// maxNotes bounds the notes: a file can name any number of tokens.
+const maxNotes = 100
+
+func shorten(notes []string) []string {
+	if n := len(notes); n > maxNotes {
+		return append(notes[:maxNotes:maxNotes], fmt.Sprintf("There are %d more notes of these kinds.", n-maxNotes))
+	}
+	return notes
+}
+
+func count(n int, what string) string { return verb(n, what, what+"s") }
+
+func verb(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// stamp writes a time for people and for files, empty where it is not known.
+func stamp(sec uint64) string {
+	if sec == 0 {
+		return ""
+	}
+	return time.Unix(int64(sec), 0).UTC().Format(time.RFC3339)
+}
