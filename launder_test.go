@@ -120,7 +120,7 @@ func addresses(t *testing.T, file string) []common.Address {
 		t.Fatal(err)
 	}
 	var out []common.Address
-	for _, f := range strings.Fields(string(b)) {
+	for f := range strings.FieldsSeq(string(b)) {
 		a, err := tracer.ParseAddress(f)
 		if err != nil {
 			t.Fatal(err)
