@@ -3,7 +3,6 @@ package filesource
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -128,11 +127,11 @@ func (r *reader) tx(hash common.Hash, block, sec uint64, index uint32, known boo
 		r.txs = append(r.txs, txInfo{hash: hash, block: block, index: index, line: line, file: r.id, known: known})
 	}
 	t := &r.txs[id]
-	switch first := fmt.Sprintf; {
+	switch {
 	case t.block != block:
-		r.bad(fBlock, "transaction %s is in block %d here and in block %d in %s", hash.Hex(), block, t.block, first("%s, line %d", r.files[t.file].name, t.line))
+		r.bad(fBlock, "transaction %s is in block %d here and in block %d in %s, line %d", hash.Hex(), block, t.block, r.files[t.file].name, t.line)
 	case known && t.known && t.index != index:
-		r.bad(fIndex, "transaction %s has index %d here and %d in %s; leave the cell empty where it is not known", hash.Hex(), index, t.index, first("%s, line %d", r.files[t.file].name, t.line))
+		r.bad(fIndex, "transaction %s has index %d here and %d in %s, line %d; leave the cell empty where it is not known", hash.Hex(), index, t.index, r.files[t.file].name, t.line)
 	case known:
 		t.index, t.known = index, true
 	}
@@ -347,25 +346,26 @@ func (b *builder) one(same []raw) (raw, error) {
 		if !w.exact && b.compareContent(&who.row, &best.row) == 0 {
 			continue
 		}
-		what := "the " + w.kind.String() + " transfer"
+		what, rule := "the "+w.kind.String()+" transfer", "a transaction has one value and one fee, and its other moves are of kind internal"
 		if p := b.position(&w.row); p != "" {
-			what = w.kind.String() + " transfer " + p
+			what, rule = w.kind.String()+" transfer "+p, "a log index or a trace path may stand once in a transaction"
 		}
 		later, earlier := w, best
 		if cmp.Or(cmp.Compare(later.file, earlier.file), cmp.Compare(later.line, earlier.line)) < 0 {
 			later, earlier = earlier, later
 		}
 		return raw{}, &RowError{File: b.files[later.file].name, Line: int(later.line), Reason: fmt.Sprintf(
-			"%s of transaction %s differs from the same one in %s, line %d; a log index or a trace path may stand once in a transaction",
-			what, b.txs[w.tx].hash.Hex(), b.files[earlier.file].name, earlier.line)}
+			"%s of transaction %s is another one here than in %s, line %d; %s",
+			what, b.txs[w.tx].hash.Hex(), b.files[earlier.file].name, earlier.line, rule)}
 	}
 	return best, nil
 }
 
 // count finds out how many transfers the rows without a position stand for,
-// which all have one kind and are sorted by content. Equal rows of one file are as many
-// transfers; those of another file are the same ones again, and so are the
-// transfers in kept whose position another file knows.
+// which
+// all have one kind and are sorted by content. Equal rows of one file are as
+// many transfers; those of another file are the same ones again, and so are
+// the transfers in kept, whose position a file knows.
 func (b *builder) count(kept, rows []raw) []raw {
 	var out []raw
 	for i := 0; i < len(rows); {
@@ -402,7 +402,11 @@ func (b *builder) count(kept, rows []raw) []raw {
 func (b *builder) fingerprint(r *row, n int) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %s %s %s %d", b.assets[r.asset], tracer.Hex(b.wallets[r.from]), tracer.Hex(b.wallets[r.to]), r.amount.Dec(), n)
-	return "row." + hex.EncodeToString(h.Sum(nil)[:8])
+	s := []byte("row.")
+	for _, c := range h.Sum(nil)[:8] {
+		s = append(s, 'a'+c>>4, 'a'+c&15) // letters only, so that it never looks like a number
+	}
+	return string(s)
 }
 
 // place orders transactions as their files do, oldest first whichever way a

@@ -68,6 +68,9 @@ func digits(s string) bool {
 
 // parseInteger reads a whole number of base units.
 func parseInteger(s string) (v uint256.Int, err error) {
+	if _, err := strconv.ParseFloat(s, 64); err == nil && strings.ContainsAny(s, "eE") {
+		return v, fmt.Errorf("%s was rounded, most likely by a spreadsheet; take the file as it was exported", quote(s))
+	}
 	if !digits(s) {
 		return v, fmt.Errorf("%s is not a whole number; write base units in digits only, 1500000 for 1.5 of a token with 6 decimals", quote(s))
 	}
@@ -158,26 +161,33 @@ func parseTime(s string) (sec uint64, zone bool, err error) {
 }
 
 // position accepts what can tell transfers of one transaction apart: a log
-// index, a trace path, or segments like them.
+// index, a trace path, or segments like them that are all digits or all
+// letters, so that [tracer.ComparePositions] has one order for them.
 func position(s string) bool {
 	if len(s) > 4096 {
 		return false
 	}
 	for seg := range strings.SplitSeq(s, ".") {
-		if seg == "" {
-			return false
-		}
+		letters := seg != ""
 		for i := range len(seg) {
-			if c := seg[i]; (c < '0' || c > '9') && (c < 'a' || c > 'z') {
-				return false
-			}
+			letters = letters && 'a' <= seg[i] && seg[i] <= 'z'
+		}
+		if !letters && (!digits(seg) || len(seg) > 18 || len(seg) > 1 && seg[0] == '0') {
+			return false
 		}
 	}
 	return true
 }
 
-// unguard takes away the apostrophe that keeps a spreadsheet from running text
-// as a formula.
+// guard and unguard put an apostrophe before text that a spreadsheet would run
+// as a formula, and take it away again.
+func guard(s string) string {
+	if s != "" && strings.IndexByte("=+-@\t\r", s[0]) >= 0 {
+		return "'" + s
+	}
+	return s
+}
+
 func unguard(s string) string {
 	if len(s) > 1 && s[0] == '\'' && strings.IndexByte("=+-@\t\r", s[1]) >= 0 {
 		return s[1:]

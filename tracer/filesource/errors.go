@@ -44,16 +44,23 @@ func join(errs []error) error {
 // quote shows a cell in an error: cleaned, short, and not at all when it could
 // hold a secret.
 func quote(s string) string {
+	if secret(s) {
+		return "this"
+	}
+	return fmt.Sprintf("%q", tracer.CleanText(s, 40))
+}
+
+// secret reports whether a text could hold a private key: 60 hex digits in a row.
+func secret(s string) bool {
 	run := 0
 	for i := range len(s) {
 		if c := s[i] | 0x20; '0' <= s[i] && s[i] <= '9' || 'a' <= c && c <= 'f' {
-			run++
+			if run++; run >= 60 {
+				return true
+			}
 		} else {
 			run = 0
 		}
-		if run >= 60 {
-			return "this"
-		}
 	}
-	return fmt.Sprintf("%q", tracer.CleanText(s, 40))
+	return false
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ func (b *builder) source() (*Source, error) {
 	if len(b.txs) == 0 {
 		return nil, &RowError{File: list(s.files), Reason: "there are no rows below the header, so there is nothing to follow"}
 	}
+	b.owners()
 	rows, first, err := b.settle()
 	if err != nil {
 		return nil, err
@@ -64,8 +66,9 @@ func (b *builder) lay(s *Source, ids []uint32, rows []raw, first, rank []uint32)
 		if k := len(s.blocks); k == 0 || s.blocks[k-1].Number != t.block {
 			block := tracer.Block{Number: t.block, Time: b.times[t.block].time}
 			s.blocks = append(s.blocks, block)
-			if block.Time == 0 && s.undated == "" {
-				s.undated = b.files[t.file].name
+			if block.Time == 0 {
+				b.files[t.file].undated = true
+				s.undated = cmp.Or(s.undated, b.files[t.file].name)
 			}
 		}
 		s.txs[n] = tx{hash: t.hash, first: uint32(len(s.rows)), block: uint32(len(s.blocks) - 1), index: t.index}
@@ -106,38 +109,50 @@ func (s *Source) index() {
 	})
 }
 
-// cover finds out what the files hold of which wallets.
-func (b *builder) cover(s *Source, rank []uint32) {
-	s.exports = make(map[uint32]parts)
-	owners := make(map[common.Address]bool) // of files that can be of one wallet only
+// owners finds out whose exports the files are. Where two wallets take part in
+// every row, the name of the file decides, or else the other files.
+func (b *builder) owners() {
+	sure := make(map[common.Address]bool)
 	for _, f := range b.files {
+		named, ok := addressIn(f.path)
+		if f.rows == 0 && ok || len(f.either) == 2 && slices.Contains(f.either, named) {
+			f.either = []common.Address{named}
+		}
 		if f.format.wallet && len(f.either) == 1 {
-			owners[f.either[0]] = true
+			sure[f.either[0]] = true
 		}
 	}
 	for _, f := range b.files {
-		if !f.format.wallet {
+		if len(f.either) == 2 && sure[f.either[0]] != sure[f.either[1]] {
+			f.either = slices.DeleteFunc(f.either, func(a common.Address) bool { return !sure[a] })
+		}
+		for _, a := range f.either {
+			b.wallet(a) // it may have nothing but rows that were left out
+		}
+	}
+}
+
+// addressIn returns the address in the name of a file, as explorers write it there.
+func addressIn(path string) (common.Address, bool) {
+	name := strings.ToLower(filepath.Base(path))
+	i := strings.Index(name, "0x")
+	if i < 0 || len(name) < i+42 {
+		return common.Address{}, false
+	}
+	a, err := parseAddress(name[i : i+42])
+	return a, err == nil
+}
+
+// cover notes what the files hold of which wallets.
+func (b *builder) cover(s *Source, rank []uint32) {
+	s.exports = make(map[uint32]parts)
+	for _, f := range b.files {
+		if !f.format.wallet || f.rows > 0 && len(f.either) == 0 {
 			s.covered |= f.format.parts
 			continue
 		}
-		if f.rows > 0 && len(f.either) == 0 {
-			s.covered |= f.format.parts // the export of a token or of many wallets
-			continue
-		}
-		if len(f.either) == 2 {
-			lower := strings.ToLower(f.name)
-			named := slices.DeleteFunc(slices.Clone(f.either), func(a common.Address) bool { return !strings.Contains(lower, tracer.Hex(a)) })
-			if len(named) == 0 {
-				named = slices.DeleteFunc(slices.Clone(f.either), func(a common.Address) bool { return !owners[a] })
-			}
-			if len(named) == 1 {
-				f.either = named
-			}
-		}
 		for _, a := range f.either {
-			if id, ok := b.walletIDs[a]; ok {
-				s.exports[rank[id]] |= f.format.parts
-			}
+			s.exports[rank[b.walletIDs[a]]] |= f.format.parts
 		}
 	}
 }
@@ -183,7 +198,7 @@ func (b *builder) notes(s *Source, blocks int, unordered []uint16) []string {
 		if f.zoneless && !f.format.rounded {
 			note("The times in %s name no zone and were taken as UTC.", f.name)
 		}
-		if f.undated && s.undated != "" {
+		if f.undated {
 			note("%s has no times for some of its blocks, so their transfers are undated; add the list of its blocks with their times.", f.name)
 		}
 		if f.format.rounded {

@@ -25,7 +25,7 @@ func (b *builder) order(rows []raw, first []uint32) (ids []uint32, blocks int, f
 		a, c := &b.txs[x], &b.txs[y]
 		return cmp.Or(cmp.Compare(a.block, c.block), cmp.Compare(b.place(a), b.place(c)), a.hash.Cmp(c.hash))
 	})
-	var which = make(map[uint16]bool)
+	which := make(map[uint16]bool)
 	for i := 0; i < len(ids); {
 		j, unknown := i, false
 		for ; j < len(ids) && b.txs[ids[j]].block == b.txs[ids[i]].block; j++ {

@@ -50,6 +50,7 @@ type reader struct {
 	column [fields]int
 	csv    *csv.Reader
 	rec    []string
+	last   int   // line of the row before
 	err    error // of this row
 }
 
@@ -60,12 +61,13 @@ type file struct {
 	format *format
 
 	rows, failed, zero, negative, rounded, rewards int
-	unknown                                        map[common.Address]int // transfers left out, by token
-	bare                                           map[common.Address]int // transfers of tokens without decimals
-	zoneless, undated                              bool
-	descends, ascends                              bool // its blocks, as lines go down
-	last                                           uint64
-	either                                         []common.Address // that take part in every row
+	unknown                                                  map[common.Address]int // transfers left out, by token
+	bare                                                     map[common.Address]int // transfers of tokens without decimals
+	zoneless                                                 bool
+	undated                                                  bool // and no other file dates all of its blocks
+	descends, ascends                                        bool // its blocks, as lines go down
+	last                                                     uint64
+	either                                                   []common.Address // that take part in every row
 }
 
 // magic are the beginnings of files that are no CSV.
@@ -120,7 +122,7 @@ func (b *builder) read(f *file, src io.Reader) error {
 			// What follows cannot be told apart any more.
 			return join(append(errs, r.unreadable(err)))
 		}
-		r.err = nil
+		r.err, r.last = nil, r.line()
 		if header {
 			if err := r.start(); err != nil {
 				return err
@@ -154,8 +156,7 @@ func (r *reader) unreadable(err error) error {
 		return e
 	}
 	if errors.Is(err, errLongRecord) {
-		e.Line, _ = r.csv.FieldPos(0)
-		e.Line++
+		e.Line = r.last + 1
 		e.Reason = fmt.Sprintf("a row is longer than %d MiB; a quotation mark may not be closed", maxRecord>>20)
 		return e
 	}
@@ -221,7 +222,7 @@ func (r *reader) coin(symbol string, at int) error {
 
 // shown names a column in an error.
 func shown(name string, at int) string {
-	if name == "" {
+	if name == "" || secret(name) {
 		return fmt.Sprintf("%d (without a name)", at+1)
 	}
 	return name
@@ -308,7 +309,6 @@ func (r *reader) index() (n uint32, known bool) {
 func (r *reader) time() uint64 {
 	s := r.cell(fTime)
 	if s == "" {
-		r.file.undated = true
 		return 0
 	}
 	sec, zone, err := parseTime(s)
