@@ -193,14 +193,13 @@ func (f *finder) suspects() {
 // eligible reports whether what a wallet did is neither a poisoner's nor a
 // victim's.
 func (f *finder) eligible(w tracer.Wallet) bool {
-	return !f.fake[w] && !f.of(w).duster() && !f.payer(w)
+	return !f.fake[w] && !f.of(w).duster() && !f.payer(w, f.seed)
 }
 
-// payer reports whether a wallet, not a seed itself, paid seeds more than it
-// got from the wallets the traced money reached: what a victim does, whatever
-// the syndicate sent back as bait. For a wallet that the money did not reach,
-// payments to any of those count.
-func (f *finder) payer(w tracer.Wallet) bool {
+// payer reports whether a wallet, not a seed itself, paid some wallets more
+// than it got from those the traced money reached: what a victim does to the
+// seeds, whatever the syndicate sent back as bait.
+func (f *finder) payer(w tracer.Wallet, whom map[tracer.Wallet]bool) bool {
 	if f.seed[w] {
 		return false
 	}
@@ -208,7 +207,7 @@ func (f *finder) payer(w tracer.Wallet) bool {
 	for t := range f.g.Of(w) {
 		switch {
 		case !f.money(&t):
-		case t.From == w.Address && (f.seed[f.wallet(t.To)] || !f.has[w] && f.has[f.wallet(t.To)]) && !f.gasSized(&t):
+		case t.From == w.Address && whom[f.wallet(t.To)] && !f.gasSized(&t):
 			paid.add(f, &t)
 		case t.To == w.Address && f.has[f.wallet(t.From)] && !f.stop(f.wallet(t.From)):
 			got.add(f, &t)

@@ -154,7 +154,7 @@ func (f *finder) collector(p pair) (tracer.Wallet, bool) {
 // funders links gas funders that stand in no set yet to the wallets of one
 // set, if these are most of the wallets they ever sent coins to. At least two
 // of them must not be seeds: a victim may have sent coins to every wallet that
-// a victim knows.
+// a victim knows. Nor may it have paid any of them with money of its own.
 func (f *finder) funders(s sets) []Link {
 	of := make(map[tracer.Wallet]map[tracer.Wallet][]tracer.Wallet) // funder → set → wallets, sorted
 	for _, w := range f.wallets {
@@ -170,7 +170,7 @@ func (f *finder) funders(s sets) []Link {
 	}
 	var links []Link
 	for _, from := range slices.SortedFunc(maps.Keys(of), tracer.Wallet.Compare) {
-		if _, joined := s[from]; joined || !f.private(from) || !f.eligible(from) {
+		if _, joined := s[from]; joined || !f.private(from) || !f.eligible(from) || f.payer(from, f.has) {
 			continue
 		}
 		all := len(f.fundees(from))
