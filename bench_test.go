@@ -28,7 +28,7 @@ func BenchmarkTrace(b *testing.B) {
 			j.seeds = append(j.seeds, tracer.Seed{Tx: p.Tx}, tracer.Seed{Wallet: p.Wallet})
 		}
 	}
-	if j.source, err = ethsource.Open(b.Context(), j.chain, srv.URL); err != nil {
+	if j.source, err = ethsource.Open(b.Context(), j.chain, srv.URL, ethsource.Options{}); err != nil {
 		b.Fatal(err)
 	}
 	var res *walk.Result

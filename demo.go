@@ -34,7 +34,7 @@ func demoCommand() *cobra.Command {
 				return err
 			}
 			j.out = out
-			src, err := ethsource.Open(cmd.Context(), j.chain, url)
+			src, err := ethsource.Open(cmd.Context(), j.chain, url, ethsource.Options{})
 			if err != nil {
 				return err
 			}

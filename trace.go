@@ -245,7 +245,7 @@ func (f *sourceFlags) open(ctx context.Context, j *job) error {
 	case f.rpc == "":
 		return usage("name the endpoint of a node of %s with --rpc or in SCAMTRACE_RPC, or files with --transfers", j.chain.Title)
 	}
-	src, err := ethsource.Open(ctx, j.chain, f.rpc)
+	src, err := ethsource.Open(ctx, j.chain, f.rpc, ethsource.Options{})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package ethsource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/ethereum/go-ethereum/rpc"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -29,16 +31,21 @@ const (
 // client calls a node, counts what is asked, and tries again where that can
 // help. No error of it holds the endpoint's address, which may hold a key.
 type client struct {
-	rpc  *rpc.Client
-	host string
+	rpc   *rpc.Client
+	host  string
+	reads chan struct{} // a place for each request under way
+	rate  *rate.Limiter
 }
 
-func dial(ctx context.Context, endpoint string) (*client, error) {
+func dial(ctx context.Context, endpoint string, o Options) (*client, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("%w: the endpoint is not a web address; write it like https://host/path", tracer.ErrUsage)
 	}
-	c := &client{host: u.Hostname()}
+	c := &client{host: u.Hostname(), reads: make(chan struct{}, cmp.Or(max(o.Reads, 0), 4)), rate: rate.NewLimiter(rate.Inf, 0)}
+	if o.Rate > 0 {
+		c.rate = rate.NewLimiter(rate.Limit(o.Rate), maxBatch)
+	}
 	h := &http.Client{Transport: &transport{http.DefaultTransport}, Timeout: timeout}
 	if c.rpc, err = rpc.DialOptions(ctx, endpoint, rpc.WithHTTPClient(h)); err != nil {
 		return nil, fmt.Errorf("connect to %s: the address is not usable", c.host)
@@ -133,6 +140,15 @@ func (c *client) some(ctx context.Context, s *spent, calls []rpc.BatchElem) erro
 		for k, i := range todo {
 			part[k] = calls[i]
 			part[k].Error = nil
+		}
+		if err := c.rate.WaitN(ctx, len(todo)); err != nil {
+			return struct{}{}, backoff.Permanent(cmp.Or(context.Cause(ctx), err))
+		}
+		select {
+		case c.reads <- struct{}{}:
+			defer func() { <-c.reads }()
+		case <-ctx.Done():
+			return struct{}{}, backoff.Permanent(context.Cause(ctx))
 		}
 		var err error
 		if len(part) == 1 {

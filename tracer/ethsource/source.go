@@ -44,17 +44,32 @@ var _ interface {
 	tracer.CodeSource
 } = (*Source)(nil)
 
-// Open connects to a node, checks that it serves the chain, pins its finalized
-// block and finds out what it can do. An address that is none, or another
-// chain, is an error that wraps [tracer.ErrUsage].
-func Open(ctx context.Context, chain tracer.Chain, endpoint string) (*Source, error) {
-	c, err := dial(ctx, endpoint)
+// Options are settings of a [Source]. The zero value reads up to the node's
+// finalized block, as fast as the node answers.
+type Options struct {
+	// Pin, when set, is the block to read up to, in place of the finalized one:
+	// the block that an earlier run pinned. The node must still have it.
+	Pin *tracer.Block
+	// Rate bounds the calls in a second; each call of a batch counts. Zero
+	// means no bound.
+	Rate float64
+	// Reads is how many requests are under way at once; default 4. Answers are
+	// the same with any number.
+	Reads int
+}
+
+// Open connects to a node, checks that it serves the chain, pins a block and
+// finds out what the node can do. An address that is none, or another chain, is
+// an error that wraps [tracer.ErrUsage]; a block of [Options.Pin] that is no
+// longer on the node's chain one that wraps [tracer.ErrReorg].
+func Open(ctx context.Context, chain tracer.Chain, endpoint string, o Options) (*Source, error) {
+	c, err := dial(ctx, endpoint, o)
 	if err != nil {
 		return nil, err
 	}
 	s := &Source{c: c, chain: chain, window: 1 << 62, traced: 1 << 62, blocks: make(map[uint64]*block)}
-	if err := s.pin(ctx); err != nil {
-		if errors.Is(err, tracer.ErrUsage) {
+	if err := s.pin(ctx, o.Pin); err != nil {
+		if errors.Is(err, tracer.ErrUsage) || errors.Is(err, tracer.ErrReorg) {
 			return nil, err
 		}
 		return nil, fmt.Errorf("connect to %s: %w", c.host, err)
@@ -76,8 +91,9 @@ func (s *Source) one(ctx context.Context, n *spent, result any, method string, a
 	return s.c.batch(ctx, n, []rpc.BatchElem{{Method: method, Args: args, Result: result}})
 }
 
-// pin checks the chain and fetches the finalized block.
-func (s *Source) pin(ctx context.Context) error {
+// pin checks the chain and fetches the finalized block, or checks that the
+// block known is still there.
+func (s *Source) pin(ctx context.Context, known *tracer.Block) error {
 	n := new(spent)
 	var id hexutil.Uint64
 	var head *header
@@ -90,6 +106,9 @@ func (s *Source) pin(ctx context.Context) error {
 			other = c.Title
 		}
 		return fmt.Errorf("%w: %w: the endpoint at %s serves %s, not %s (chain %d); name the right chain or endpoint", tracer.ErrUsage, tracer.ErrWrongChain, s.c.host, other, s.chain.Title, s.chain.ID)
+	}
+	if known != nil {
+		return s.still(ctx, n, *known)
 	}
 	if err := s.one(ctx, n, &head, "eth_getBlockByNumber", "latest", false); err != nil {
 		return err
@@ -113,7 +132,23 @@ func (s *Source) pin(ctx context.Context) error {
 	return nil
 }
 
-// Pin returns the finalized block that [Open] found.
+// still pins a block of an earlier run, if the node has that very block.
+func (s *Source) still(ctx context.Context, n *spent, known tracer.Block) error {
+	var h *header
+	if err := s.one(ctx, n, &h, "eth_getBlockByNumber", hexutil.EncodeUint64(known.Number), false); err != nil {
+		return err
+	}
+	if h == nil || uint64(h.Number) != known.Number {
+		return &nodeError{kindOther, fmt.Sprintf("the node does not have block %d, up to which an earlier run read", known.Number)}
+	}
+	if known.Hash != (common.Hash{}) && h.Hash != known.Hash {
+		return fmt.Errorf("%w: block %d was %s and is now %s", tracer.ErrReorg, known.Number, known.Hash, h.Hash)
+	}
+	s.pinned = tracer.Block{Number: known.Number, Hash: h.Hash, Time: uint64(h.Time)}
+	return nil
+}
+
+// Pin returns the block that [Open] pinned.
 func (s *Source) Pin(context.Context) (tracer.Block, error) { return s.pinned, nil }
 
 // BlockAt finds the block by its time in some twenty requests.

@@ -19,7 +19,7 @@ func open(t *testing.T, w *devnet.World, o devnet.NodeOptions) *ethsource.Source
 	t.Helper()
 	srv := httptest.NewServer(devnet.NewNode(w, o))
 	t.Cleanup(srv.Close)
-	s, err := ethsource.Open(t.Context(), devnet.Chain(), srv.URL)
+	s, err := ethsource.Open(t.Context(), devnet.Chain(), srv.URL, ethsource.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,12 +109,12 @@ func TestWrongChain(t *testing.T) {
 	srv := httptest.NewServer(devnet.NewNode(w, devnet.NodeOptions{}))
 	defer srv.Close()
 	eth, _ := tracer.ChainNamed("ethereum")
-	_, err := ethsource.Open(t.Context(), eth, srv.URL+"/secret-key")
+	_, err := ethsource.Open(t.Context(), eth, srv.URL+"/secret-key", ethsource.Options{})
 	if !errors.Is(err, tracer.ErrWrongChain) || !errors.Is(err, tracer.ErrUsage) || strings.Contains(err.Error(), "secret-key") {
 		t.Errorf("Open says %v", err)
 	}
 	for _, bad := range []string{"", "ftp://x", "not a url", "http://"} {
-		if _, err := ethsource.Open(t.Context(), eth, bad); !errors.Is(err, tracer.ErrUsage) {
+		if _, err := ethsource.Open(t.Context(), eth, bad, ethsource.Options{}); !errors.Is(err, tracer.ErrUsage) {
 			t.Errorf("Open(%q) says %v", bad, err)
 		}
 	}
@@ -158,5 +158,29 @@ func TestTransactions(t *testing.T) {
 	}
 	if _, err := s.Transactions(t.Context(), []common.Hash{{1}}); !errors.Is(err, tracer.ErrNotFound) {
 		t.Errorf("an unknown transaction: %v", err)
+	}
+}
+
+// TestPinned opens again at the block of an earlier run.
+func TestPinned(t *testing.T) {
+	w := devnet.Generate(devnet.Config{})
+	srv := httptest.NewServer(devnet.NewNode(w, devnet.NodeOptions{}))
+	defer srv.Close()
+	at := w.Blocks[1000]
+	s, err := ethsource.Open(t.Context(), devnet.Chain(), srv.URL, ethsource.Options{Pin: &at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Pin(t.Context()); err != nil || got != at {
+		t.Errorf("Pin() = %v, %v, want %v", got, err, at)
+	}
+	other := at
+	other.Hash[0] ^= 1
+	if _, err := ethsource.Open(t.Context(), devnet.Chain(), srv.URL, ethsource.Options{Pin: &other}); !errors.Is(err, tracer.ErrReorg) || errors.Is(err, tracer.ErrUsage) {
+		t.Errorf("a block that is no longer there: %v", err)
+	}
+	other = tracer.Block{Number: w.Head() + 1}
+	if _, err := ethsource.Open(t.Context(), devnet.Chain(), srv.URL, ethsource.Options{Pin: &other}); err == nil || errors.Is(err, tracer.ErrReorg) {
+		t.Errorf("a block that the node does not have: %v", err)
 	}
 }
