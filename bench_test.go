@@ -34,7 +34,7 @@ func BenchmarkTrace(b *testing.B) {
 	var res *walk.Result
 	b.ReportAllocs()
 	for b.Loop() {
-		res, err = walk.Run(b.Context(), j.source, j.seeds, walk.Options{Chain: j.chain, Limits: j.limits, Service: j.service, Worth: j.worth})
+		res, err = walk.Run(b.Context(), j.source, j.seeds, j.options())
 		if err != nil {
 			b.Fatal(err)
 		}

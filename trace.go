@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"scamtrace/tracer"
-	"scamtrace/tracer/cluster"
 	"scamtrace/tracer/ethsource"
 	"scamtrace/tracer/filesource"
 	"scamtrace/tracer/label"
@@ -19,8 +18,6 @@ import (
 	"scamtrace/tracer/report"
 	"scamtrace/tracer/walk"
 
-	"github.com/ethereum/go-ethereum/common"
-	"github.com/holiman/uint256"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -47,10 +44,9 @@ type job struct {
 // errPartial when the report is written and the walk ended early.
 func (j *job) run(ctx context.Context, stdout, stderr io.Writer) error {
 	bar := newProgress(stderr)
-	res, err := walk.Run(ctx, j.source, j.seeds, walk.Options{
-		Chain: j.chain, Policy: j.policy, Since: j.since, Until: j.until, Limits: j.limits,
-		Service: j.service, Worth: j.worth, Progress: bar.show,
-	})
+	o := j.options()
+	o.Progress = bar.show
+	res, err := walk.Run(ctx, j.source, j.seeds, o)
 	bar.done()
 	if err != nil {
 		return err
@@ -68,112 +64,19 @@ func (j *job) run(ctx context.Context, stdout, stderr io.Writer) error {
 	return nil
 }
 
-func (j *job) service(w tracer.Wallet) (string, ledger.Stop) {
-	l, ok := j.labels.Service(w)
-	switch {
-	case !ok:
-		return "", ledger.Follow
-	case l.Category == label.Swap:
-		return l.Name, ledger.Through
-	}
-	return l.Name, ledger.Sink
+// options are the settings of the walk.
+func (j *job) options() walk.Options {
+	o := walk.Options{Chain: j.chain, Policy: j.policy, Since: j.since, Until: j.until, Limits: j.limits}
+	o.Know(j.labels, j.prices)
+	return o
 }
 
-func (j *job) worth(a tracer.Asset, amount *uint256.Int, at uint64) (tracer.Micros, bool) {
-	usd, _, ok := j.prices.USD(a, amount, at)
-	return usd, ok
-}
-
-// input adds to a walk's result what is known of the wallets.
+// input adds to a walk's result what is known beside it.
 func (j *job) input(res *walk.Result) report.Input {
-	show := func(l label.Label) report.Label {
-		return report.Label{Name: l.Name, Category: string(l.Category), Confidence: l.Confidence, Source: l.Source}
-	}
-	in := j.candidates(res)
-	deposits := make(map[common.Address]report.Deposit)
-	for _, d := range cluster.Deposits(res.Store, in) {
-		l, _ := j.labels.Service(d.To[0])
-		deposits[d.Wallet.Address] = report.Deposit{
-			Service: d.Service, Category: string(l.Category), Confidence: d.Confidence,
-			Source: "forwards only to " + d.To[0].Address.Hex() + " (" + l.Source + ")",
-		}
-	}
 	return report.Input{
-		Walk: res, Deposits: deposits, Clusters: clusters(cluster.Find(res.Store, in)),
-		Service: func(w tracer.Wallet) (report.Label, bool, bool) {
-			l, ok := j.labels.Service(w)
-			return show(l), l.Category.Burn(), ok
-		},
-		Labels: func(w tracer.Wallet) []report.Label {
-			var out []report.Label
-			for _, l := range j.labels.Of(w) {
-				out = append(out, show(l))
-			}
-			return out
-		},
-		Price:    j.prices.USD,
-		LabelSet: report.LabelSet{Version: "1", SHA256: j.labels.SHA256(), Count: j.labels.Len()},
-		Version:  version(), Reference: j.reference, Source: j.about, Since: j.since, Until: j.until, Notes: j.notes,
+		Walk: res, Labels: j.labels, Prices: j.prices,
+		Version: version(), Reference: j.reference, Source: j.about, Since: j.since, Until: j.until, Notes: j.notes,
 	}
-}
-
-// candidates are the wallets that may belong together: those that received
-// traced money.
-func (j *job) candidates(res *walk.Result) cluster.Input {
-	in := cluster.Input{
-		Chain:   j.chain,
-		Service: func(w tracer.Wallet) (string, bool) { l, ok := j.labels.Service(w); return l.Name, ok },
-		Custodian: func(w tracer.Wallet) bool {
-			l, _ := j.labels.Service(w)
-			return l.Category == label.Exchange || l.Category == label.Payment || l.Category == label.Gambling
-		},
-		Hub:      func(w tracer.Wallet) bool { return res.Status(w.Address).Hub },
-		Contract: func(w tracer.Wallet) bool { return res.Status(w.Address).Contract },
-		Complete: func(w tracer.Wallet) bool { return res.Status(w.Address).Complete },
-		USD:      j.worth,
-	}
-	for _, s := range res.Seeds {
-		in.Seeds = append(in.Seeds, s.Wallet)
-	}
-	seen := make(map[uint32]bool)
-	add := func(id uint32) {
-		if !seen[id] {
-			seen[id] = true
-			in.Wallets = append(in.Wallets, res.Store.Wallet(id))
-		}
-	}
-	for _, m := range res.Books.Moves {
-		if e := &res.Entries[m.Entry]; e.Kind != tracer.KindFee {
-			add(e.To)
-		}
-	}
-	for _, c := range res.Books.Conversions {
-		add(c.Receiver)
-	}
-	return in
-}
-
-// clusters writes clusters in the form of a report.
-func clusters(found []cluster.Cluster) []report.Cluster {
-	out := []report.Cluster{}
-	for _, c := range found {
-		x := report.Cluster{ID: c.ID}
-		for _, w := range c.Wallets {
-			x.Wallets = append(x.Wallets, tracer.Hex(w.Address))
-		}
-		for _, l := range c.Links {
-			link := report.Link{
-				A: tracer.Hex(l.A.Address), B: tracer.Hex(l.B.Address), Rule: string(l.Rule), Confidence: l.Confidence,
-				Precision: cluster.Measured(l.Rule).String(), Detail: l.Detail,
-			}
-			for _, tx := range l.Evidence {
-				link.Evidence = append(link.Evidence, tx.Hex())
-			}
-			x.Links = append(x.Links, link)
-		}
-		out = append(out, x)
-	}
-	return out
 }
 
 // progress shows how far a walk has come: a line that is written over on a
@@ -231,7 +134,7 @@ func (f *sourceFlags) open(ctx context.Context, j *job) error {
 	if j.chain, err = tracer.ChainNamed(f.chain); err != nil {
 		return err
 	}
-	j.labels = new(label.Set)
+	j.labels = label.New()
 	switch {
 	case len(f.files) > 0 && f.rpc != "":
 		return usage("--transfers and --rpc: name files or a node, not both")

@@ -12,7 +12,9 @@ import (
 
 	"scamtrace/graphstore"
 	"scamtrace/tracer"
+	"scamtrace/tracer/label"
 	"scamtrace/tracer/ledger"
+	"scamtrace/tracer/price"
 	"scamtrace/tracer/walk"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -21,31 +23,15 @@ import (
 
 // Input is what a [Report] is built from.
 type Input struct {
-	Walk     *walk.Result
-	Clusters []Cluster // with Wallets and evidence in the form of the report
-	// Deposits are addresses that forward only to one service.
-	Deposits map[common.Address]Deposit
-	// Service is the label that makes a wallet a service, if one does, and
-	// whether what arrives there is burned.
-	Service func(tracer.Wallet) (l Label, burned, ok bool)
-	Labels  func(tracer.Wallet) []Label
-	// Price is the dollar value of an amount at a time, and where it is from.
-	Price     func(a tracer.Asset, amount *uint256.Int, time uint64) (tracer.Micros, string, bool)
-	LabelSet  LabelSet
+	Walk      *walk.Result
+	Labels    *label.Set
+	Prices    *price.Book
 	Version   string // of the tool
 	Reference string // of the case
 	Source    string // what was read, in words
 	Since     uint64 // Unix seconds, as asked for
 	Until     uint64
-	Notes     []string
-}
-
-// A Deposit says to which service an address forwards.
-type Deposit struct {
-	Service    string
-	Category   string
-	Confidence int // percent
-	Source     string
+	Notes     []string // what the source could not do, in sentences
 }
 
 // Build writes a walk down as a report. It is pure: the same input gives the
@@ -64,10 +50,12 @@ func Build(in Input) *Report {
 		Parameters: Parameters{
 			Policy: b.w.Policy.String(), Since: stamp(in.Since), Until: stamp(in.Until),
 			MaxRequests: b.w.Limits.Requests, MaxWallets: b.w.Limits.Wallets,
-			MinUSD: b.w.Limits.MinUSD.Decimal(), HubTransfers: b.w.Limits.Hub, Labels: in.LabelSet,
+			MinUSD: b.w.Limits.MinUSD.Decimal(), HubTransfers: b.w.Limits.Hub,
+			Labels: LabelSet{label.Version, in.Labels.SHA256(), in.Labels.Len()},
 		},
-		Clusters: slices.Clone(in.Clusters),
 	}
+	r.Clusters = b.who()
+	b.clusters = r.Clusters
 	b.graph()
 	r.Seeds = b.seeds()
 	r.Exits = b.exits()
@@ -91,6 +79,9 @@ type builder struct {
 	Input
 	w     *walk.Result
 	chain *tracer.Chain
+
+	deposits map[common.Address]Label // of addresses that forward only to one service
+	clusters []Cluster
 
 	hop    map[tracer.Wallet]int
 	view   *graphstore.View
@@ -156,10 +147,7 @@ func (m money) list(b *builder) []Amount {
 }
 
 func (b *builder) price(asset uint32, amount *uint256.Int, at uint64) (tracer.Micros, string, bool) {
-	if b.Price == nil {
-		return 0, "", false
-	}
-	return b.Price(b.w.Store.Asset(asset), amount, at)
+	return b.Prices.USD(b.w.Store.Asset(asset), amount, at)
 }
 
 func (b *builder) amount(asset uint32, v *uint256.Int) Amount {
@@ -264,13 +252,6 @@ func (b *builder) seeds() []Seed {
 	return out
 }
 
-func (b *builder) service(w tracer.Wallet) (Label, bool, bool) {
-	if b.Service == nil {
-		return Label{}, false, false
-	}
-	return b.Service(w)
-}
-
 // exits groups arrivals by the address that can be asked about: the deposit
 // address where there is one, else the service's own wallet.
 func (b *builder) exits() []Exit {
@@ -285,19 +266,19 @@ func (b *builder) exits() []Exit {
 	for _, a := range b.w.Arrivals {
 		e := &b.w.Entries[a.Entry]
 		at := b.w.Store.Wallet(a.Wallet)
-		l, burned, ok := b.service(at)
-		if burned || at.Address == (common.Address{}) {
+		l, ok := b.Labels.Service(at)
+		if l.Category.Burn() || at.Address == (common.Address{}) {
 			b.burned.add(b, a.Asset, &a.Amount, e.Time)
 			continue
 		}
 		b.exited.add(b, a.Asset, &a.Amount, e.Time)
-		x := Exit{Service: l.Name, Category: l.Category, Rule: "label", Confidence: l.Confidence, Source: l.Source}
+		x := Exit{Service: l.Name, Category: string(l.Category), Rule: "label", Confidence: l.Confidence, Source: l.Source}
 		if !ok {
 			x.Service, x.Category = "unknown service", "other"
 		}
-		if d, ok := b.Deposits[b.address(e.From)]; ok && e.To == a.Wallet {
+		if d, ok := b.deposits[b.address(e.From)]; ok && e.To == a.Wallet {
 			at = b.w.Store.Wallet(e.From)
-			x = Exit{Service: d.Service, Category: d.Category, Rule: "deposit", Confidence: d.Confidence, Source: d.Source}
+			x = Exit{Service: d.Name, Category: d.Category, Rule: "deposit", Confidence: d.Confidence, Source: d.Source}
 		}
 		g := by[at.Address]
 		if g == nil {
@@ -455,7 +436,7 @@ func (b *builder) wallets() []Wallet {
 		seeds[s.Wallet] = true
 	}
 	clusters := make(map[string]string)
-	for _, c := range b.Clusters {
+	for _, c := range b.clusters {
 		for _, w := range c.Wallets {
 			clusters[w] = c.ID
 		}
@@ -476,12 +457,12 @@ func (b *builder) wallets() []Wallet {
 			First: stamp(l.first), Last: stamp(l.last),
 			Contract: status.Contract, Complete: status.Complete, Reason: tracer.CleanText(status.Detail, 400),
 		}, usd, w.Address}
-		if b.Labels != nil {
-			x.Labels = append(x.Labels, b.Labels(w)...)
+		for _, l := range b.Labels.Of(w) {
+			x.Labels = append(x.Labels, show(l))
 		}
 		x.Cluster = clusters[x.Address]
-		_, _, service := b.service(w)
-		_, deposit := b.Deposits[w.Address]
+		_, service := b.Labels.Service(w)
+		_, deposit := b.deposits[w.Address]
 		switch {
 		case service:
 			x.Role = "service"
@@ -615,12 +596,10 @@ func (b *builder) notes() []string {
 	for _, a := range unseen.list(b) {
 		notes = append(notes, fmt.Sprintf("The reported wallets paid out %s %s more than they were seen to receive; it is counted as reported.", cmp.Or(a.Readable, a.Amount), a.Symbol))
 	}
-	if b.Price != nil {
-		for _, m := range []money{b.exited, b.held, b.gap} {
-			if _, priced := m.usd(); !priced {
-				notes = append(notes, "Some amounts have no known dollar price and are in no dollar sum.")
-				break
-			}
+	for _, m := range []money{b.exited, b.held, b.gap} {
+		if _, priced := m.usd(); !priced {
+			notes = append(notes, "Some amounts have no known dollar price and are in no dollar sum.")
+			break
 		}
 	}
 	return notes

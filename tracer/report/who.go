@@ -1,0 +1,80 @@
+package report
+
+import (
+	"scamtrace/tracer"
+	"scamtrace/tracer/cluster"
+	"scamtrace/tracer/label"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/holiman/uint256"
+)
+
+// who finds deposit addresses and clusters among the wallets that received
+// traced money.
+func (b *builder) who() []Cluster {
+	in := cluster.Input{
+		Chain:   *b.chain,
+		Service: func(w tracer.Wallet) (string, bool) { l, ok := b.Labels.Service(w); return l.Name, ok },
+		Custodian: func(w tracer.Wallet) bool {
+			l, _ := b.Labels.Service(w)
+			return l.Category == label.Exchange || l.Category == label.Payment || l.Category == label.Gambling
+		},
+		Hub:      func(w tracer.Wallet) bool { return b.w.Status(w.Address).Hub },
+		Contract: func(w tracer.Wallet) bool { return b.w.Status(w.Address).Contract },
+		Complete: func(w tracer.Wallet) bool { return b.w.Status(w.Address).Complete },
+		USD: func(a tracer.Asset, amount *uint256.Int, time uint64) (tracer.Micros, bool) {
+			usd, _, ok := b.Prices.USD(a, amount, time)
+			return usd, ok
+		},
+	}
+	for _, s := range b.w.Seeds {
+		in.Seeds = append(in.Seeds, s.Wallet)
+	}
+	seen := make(map[uint32]bool)
+	add := func(id uint32) {
+		if !seen[id] {
+			seen[id] = true
+			in.Wallets = append(in.Wallets, b.w.Store.Wallet(id))
+		}
+	}
+	for _, m := range b.w.Books.Moves {
+		if e := &b.w.Entries[m.Entry]; e.Kind != tracer.KindFee {
+			add(e.To)
+		}
+	}
+	for _, c := range b.w.Books.Conversions {
+		add(c.Receiver)
+	}
+	b.deposits = make(map[common.Address]Label)
+	for _, d := range cluster.Deposits(b.w.Store, in) {
+		l, _ := b.Labels.Service(d.To[0])
+		b.deposits[d.Wallet.Address] = Label{
+			Name: d.Service, Category: string(l.Category), Confidence: d.Confidence,
+			Source: "forwards only to " + d.To[0].Address.Hex() + " (" + l.Source + ")",
+		}
+	}
+	out := []Cluster{}
+	for _, c := range cluster.Find(b.w.Store, in) {
+		x := Cluster{ID: c.ID}
+		for _, w := range c.Wallets {
+			x.Wallets = append(x.Wallets, tracer.Hex(w.Address))
+		}
+		for _, l := range c.Links {
+			link := Link{
+				A: tracer.Hex(l.A.Address), B: tracer.Hex(l.B.Address), Rule: string(l.Rule), Confidence: l.Confidence,
+				Precision: cluster.Measured(l.Rule).String(), Detail: l.Detail,
+			}
+			for _, tx := range l.Evidence {
+				link.Evidence = append(link.Evidence, tx.Hex())
+			}
+			x.Links = append(x.Links, link)
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// show writes a label in the form of a report.
+func show(l label.Label) Label {
+	return Label{Name: l.Name, Category: string(l.Category), Confidence: l.Confidence, Source: l.Source}
+}
