@@ -75,10 +75,19 @@ func TestDemo(t *testing.T) {
 
 const manifestFile = "manifest.json"
 
+// secretKey is nobody's: the digits of pi in hexadecimal.
+const secretKey = "243f6a8885a308d313198a2e03707344a4093822299f31d0082efa98ec4e6c89"
+
 // TestWrongUsage wants one clear sentence, exit code 2 and no report.
 func TestWrongUsage(t *testing.T) {
 	srv := httptest.NewServer(devnet.NewNode(devnet.Generate(devnet.Config{}), devnet.NodeOptions{}))
 	defer srv.Close()
+	ethereum := httptest.NewServer(devnet.NewNode(devnet.Generate(devnet.Config{}), devnet.NodeOptions{Faults: devnet.Method("eth_chainId", devnet.FaultChainID)}))
+	defer ethereum.Close()
+	list := filepath.Join(t.TempDir(), "keys.txt")
+	if err := os.WriteFile(list, []byte("# mine\n"+secretKey+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	good := "0xdac17f958d2ee523a2206206994597c13d831ec7"
 	for _, tt := range []struct {
 		name string
@@ -87,11 +96,26 @@ func TestWrongUsage(t *testing.T) {
 	}{
 		{"no seed", []string{"trace"}, "name at least one wallet"},
 		{"41 digits", []string{"trace", good + "0"}, "41 digits"},
+		{"39 digits", []string{"trace", good[:41]}, "39 digits"},
+		{"a wrong checksum", []string{"trace", "0xdAC17F958D2ee523a2206206994597C13D831eC7"}, "checksum is wrong"},
+		{"Bitcoin", []string{"trace", "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq"}, "Bitcoin"},
+		{"a zero-width character", []string{"trace", good[:20] + "\u200b" + good[20:]}, "invisible character (U+200B)"},
+		{"full-width digits", []string{"trace", "０ｘ" + good[2:]}, "not a plain digit"},
+		{"a hash where an address belongs", []string{"transfers", "0x" + strings.Repeat("ab", 32)}, "transaction hash, not an address"},
+		{"a private key", []string{"trace", secretKey}, "private key"},
+		{"a private key in a list", []string{"trace", "@" + list}, "keys.txt, line 2"},
+		{"a service", []string{"trace", "0x28C6c06298d514Db089934071355E5743bf21d60", "--rpc", ethereum.URL}, "a service that many people use"},
 		{"Tron", []string{"trace", "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"}, "Tron"},
 		{"a seed phrase", []string{"trace", "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about"}, "secret recovery phrase"},
 		{"another chain", []string{"trace", good, "--rpc", srv.URL + "/the-key"}, "not Ethereum"},
 		{"no endpoint", []string{"trace", good}, "--rpc"},
 		{"an unknown chain", []string{"trace", good, "--chain", "bitcoin"}, "is not known"},
+		{"two sources", []string{"trace", good, "--rpc", srv.URL, "--transfers", "x.csv"}, "not both"},
+		{"a bad block", []string{"transfers", good, "--from", "soon"}, "neither a block nor a time"},
+		{"a bad format", []string{"transfers", good, "--format", "xml"}, "csv or jsonl"},
+		{"no labels", []string{"trace", good, "--rpc", srv.URL, "--labels", "none.csv"}, "labels cannot be read"},
+		{"strange labels", []string{"trace", good, "--rpc", srv.URL, "--labels", "none.exe"}, ".csv, .yaml"},
+		{"a bad amount", []string{"trace", good, "--min-usd", "a lot"}, "--min-usd"},
 		{"an unknown rule", []string{"trace", good, "--policy", "lifo"}, "not in this version"},
 		{"a bad date", []string{"trace", good, "--since", "soon"}, "is not a time"},
 		{"a list that is not there", []string{"trace", "@nothing.txt"}, "cannot be read"},
@@ -109,7 +133,7 @@ func TestWrongUsage(t *testing.T) {
 			if code != exitUsage || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, tt.want) {
 				t.Errorf("%v ends with %d and says %q %q, want %d and %q", tt.args, code, out, errs, exitUsage, tt.want)
 			}
-			if strings.Contains(errs, "the-key") || strings.Contains(errs, "abandon") {
+			if strings.Contains(errs, "the-key") || strings.Contains(errs, "abandon") || strings.Contains(errs, secretKey) {
 				t.Errorf("the error repeats a secret: %s", errs)
 			}
 			if _, err := os.Stat(dir); err == nil {

@@ -55,7 +55,8 @@ func demoCommand() *cobra.Command {
 // that everybody there knows.
 func demoJob(w *devnet.World) (*job, error) {
 	j := &job{
-		chain: devnet.Chain(), about: "the built-in node over JSON-RPC", reference: "demo", policy: ledger.PIFO,
+		reading:   reading{chain: devnet.Chain(), about: "the built-in node over JSON-RPC"},
+		reference: "demo", policy: ledger.PIFO, maxGap: -1,
 		labels: new(label.Set), prices: price.New(devnet.Chain()),
 		limits: walk.Limits{Hub: 1000},
 	}

@@ -78,3 +78,12 @@ func parseTime(flag, s string, end bool) (uint64, error) {
 	}
 	return uint64(t.Unix()), nil
 }
+
+// parseDollars reads the dollars of a flag.
+func parseDollars(flag, s string) (tracer.Micros, error) {
+	m, err := tracer.ParseDollars(s)
+	if err != nil {
+		return 0, usage("--%s: %s", flag, strings.TrimPrefix(err.Error(), tracer.ErrUsage.Error()+": "))
+	}
+	return m, nil
+}

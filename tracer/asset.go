@@ -141,3 +141,17 @@ func (m Micros) String() string {
 func (m Micros) Decimal() string {
 	return strings.ReplaceAll(strings.Replace(m.String(), "$", "", 1), ",", "")
 }
+
+// ParseDollars reads a decimal number of dollars that is not negative, with at
+// most six decimals: "1234.5". Anything else is an error that wraps [ErrUsage].
+func ParseDollars(s string) (Micros, error) {
+	whole, frac, dot := strings.Cut(s, ".")
+	if len(whole) == 0 || len(whole) > 12 || len(frac) > 6 || dot && frac == "" {
+		return 0, fmt.Errorf("%w: %q is not a number of dollars; write 1234.50", ErrUsage, CleanText(s, 20))
+	}
+	n, err := strconv.ParseUint(whole+frac+strings.Repeat("0", 6-len(frac)), 10, 63)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %q is not a number of dollars; write 1234.50", ErrUsage, CleanText(s, 20))
+	}
+	return Micros(n), nil
+}

@@ -3,8 +3,8 @@ package tracer
 import (
 	"cmp"
 	"fmt"
-
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,16 +90,25 @@ func Chains() []Chain {
 	return cs
 }
 
-// ChainNamed returns the chain with a name or a decimal chain id.
+// ChainNamed returns the chain with a name or a decimal chain id. An id that
+// the table does not have is a chain of which only what all EVM chains share is
+// taken for granted: a coin with 18 decimals, no token with a value, and
+// Ethereum's pace and finality.
 func ChainNamed(name string) (Chain, error) {
 	var names []string
 	for _, c := range chains {
-		if c.Name == strings.ToLower(name) || fmt.Sprint(c.ID) == name {
+		if c.Name == strings.ToLower(name) || strconv.FormatUint(c.ID, 10) == name {
 			return c, nil
 		}
 		names = append(names, c.Name)
 	}
-	return Chain{}, fmt.Errorf("%w: chain %q is not known; use one of %s", ErrUsage, CleanText(name, 40), strings.Join(names, ", "))
+	if id, err := strconv.ParseUint(name, 10, 63); err == nil && id > 0 {
+		return Chain{
+			ID: id, Name: name, Title: "chain " + name, Symbol: "coin", Decimals: 18,
+			BlockTime: chains[0].BlockTime, FinalityDepth: chains[0].FinalityDepth,
+		}, nil
+	}
+	return Chain{}, fmt.Errorf("%w: chain %q is not known; use one of %s, or the number of another EVM chain", ErrUsage, CleanText(name, 40), strings.Join(names, ", "))
 }
 
 // ChainByID returns the chain with an id.

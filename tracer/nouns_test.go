@@ -38,6 +38,40 @@ func TestAssetIDs(t *testing.T) {
 	}
 }
 
+func TestChainNamed(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		id   uint64 // 0: refused
+		rows int    // tokens known
+	}{
+		{"ethereum", 1, 4}, {"Ethereum", 1, 4}, {"1", 1, 4}, {"base", 8453, 5}, {"31337", 31337, 0},
+		{"bitcoin", 0, 0}, {"", 0, 0}, {"0", 0, 0}, {"-1", 0, 0}, {"9223372036854775808", 0, 0}, {"0x1", 0, 0},
+	} {
+		c, err := tracer.ChainNamed(tt.name)
+		if c.ID != tt.id || (err == nil) != (tt.id != 0) || len(c.Tokens) != tt.rows {
+			t.Errorf("ChainNamed(%q) = chain %d with %d tokens, %v; want chain %d with %d", tt.name, c.ID, len(c.Tokens), err, tt.id, tt.rows)
+		}
+		if tt.id != 0 && !c.Known(tracer.NativeOf(tt.id)) {
+			t.Errorf("the coin of %q is not known", tt.name)
+		}
+	}
+}
+
+func TestDollars(t *testing.T) {
+	for s, want := range map[string]tracer.Micros{
+		"0": 0, "1": 1_000_000, "1.5": 1_500_000, "0.000001": 1, "999999999999": 999_999_999_999_000_000,
+		"": -1, ".5": -1, "1.": -1, "1.0000001": -1, "-1": -1, "+1": -1, "1e3": -1, "1,5": -1, "9999999999999": -1, " 1": -1,
+	} {
+		got, err := tracer.ParseDollars(s)
+		if err != nil {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("ParseDollars(%q) = %d, %v, want %d", s, got, err, want)
+		}
+	}
+}
+
 func TestChainTable(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, c := range tracer.Chains() {

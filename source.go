@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"scamtrace/tracer"
+	"scamtrace/tracer/devnet"
+	"scamtrace/tracer/ethsource"
+	"scamtrace/tracer/filesource"
+	"scamtrace/tracer/label"
+	"scamtrace/tracer/price"
+
+	"github.com/spf13/cobra"
+)
+
+// sourceFlags are the flags of commands that read a chain.
+type sourceFlags struct {
+	chain, rpc string
+	rate       float64
+	files      []string
+}
+
+func (f *sourceFlags) add(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVar(&f.chain, "chain", "ethereum", "the chain: its name, or the number of any EVM chain")
+	fs.StringVar(&f.rpc, "rpc", "", "the `URL` of a node's JSON-RPC endpoint")
+	fs.Float64Var(&f.rate, "rate", 0, "calls a second that the endpoint allows (default: as fast as it answers)")
+	fs.StringSliceVar(&f.files, "transfers", nil, "read these CSV `FILE`s of transfers instead of a node")
+}
+
+// A reading is a chain and what it is read from.
+type reading struct {
+	chain  tracer.Chain
+	source tracer.Source
+	about  string   // the source, in words
+	notes  []string // what the source had to leave out, in sentences
+}
+
+// open opens the files, or connects to the endpoint.
+func (f *sourceFlags) open(ctx context.Context) (r reading, err error) {
+	if r.chain = devnet.Chain(); f.chain != r.chain.Name {
+		if r.chain, err = tracer.ChainNamed(f.chain); err != nil {
+			return r, err
+		}
+	}
+	switch {
+	case f.rate < 0:
+		return r, usage("--rate: calls a second cannot be negative")
+	case len(f.files) > 0 && f.rpc != "":
+		return r, usage("--transfers and --rpc: name files or a node, not both")
+	case len(f.files) > 0:
+		src, err := filesource.Open(r.chain, f.files...)
+		if err != nil {
+			return r, err
+		}
+		r.source, r.about, r.notes = src, "exported files", src.Notes()
+		return r, nil
+	case f.rpc == "":
+		return r, usage("name the endpoint of a node of %s with --rpc or in SCAMTRACE_RPC, or files with --transfers", r.chain.Title)
+	}
+	src, err := ethsource.Open(ctx, r.chain, f.rpc, ethsource.Options{Rate: f.rate})
+	if err != nil {
+		return r, err
+	}
+	r.source, r.about, r.notes = src, "a JSON-RPC node", src.Notes()
+	return r, nil
+}
+
+// readLabels is the built-in set with the labels of files added. notes say
+// what was left out, and which wallets are a service by one label and a scam by
+// another.
+func readLabels(files []string) (set *label.Set, notes []string, err error) {
+	set = label.New()
+	for _, name := range files {
+		more, err := set.Load(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		notes = append(notes, more...)
+	}
+	for w := range set.Conflicts() {
+		l, _ := set.Service(w)
+		notes = append(notes, fmt.Sprintf("%s is %s by one label and a scam by another; it was taken for a service and not followed.", w.Address.Hex(), l.Name))
+	}
+	return set, notes, nil
+}
+
+// readPrices is a book of prices with those of files added.
+func readPrices(chain tracer.Chain, files []string) (*price.Book, error) {
+	b := price.New(chain)
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, usage("the prices cannot be read: %v", err)
+		}
+		err = b.ReadCSV(f, filepath.Base(name))
+		f.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
