@@ -1,0 +1,136 @@
+package functions
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"scamtrace/graphstore"
+	"scamtrace/tracer"
+)
+
+// A Job asks for the next turn of a case. It is a hint: whether there is
+// anything to do, the case itself says.
+type Job struct {
+	Workspace string `json:"workspace"`
+	Case      string `json:"case"`
+	Epoch     int    `json:"epoch"`
+}
+
+// A Queue brings each Job to [App.Work] at some time, perhaps twice, perhaps
+// never.
+type Queue interface {
+	Send(ctx context.Context, j Job) error
+}
+
+// Alerts tells the operator's subscribers. It may be told the same alert twice.
+type Alerts interface {
+	Publish(ctx context.Context, a Alert) error
+}
+
+// A Signer signs manifests with Ed25519. Implementations are safe for
+// concurrent use.
+type Signer interface {
+	Sign(ctx context.Context, message []byte) ([]byte, error)
+	Public(ctx context.Context) ([]byte, error)
+}
+
+// An Opener opens a chain to be read up to a block, or up to the last final
+// one if pin is nil. A block that is gone is an error that wraps
+// [tracer.ErrReorg].
+type Opener func(ctx context.Context, chain tracer.Chain, pin *tracer.Block) (tracer.Source, error)
+
+// An App is the pipeline over whatever it is given. Bucket and Queue must be
+// set, and for [App.Work] also Open. An App is safe for concurrent use once it
+// is set up.
+type App struct {
+	Bucket graphstore.Bucket
+	Queue  Queue
+	Open   Opener
+	Alerts Alerts // nil: only webhooks are told
+	Signer Signer // nil: bundles are not signed
+
+	Auth  Authenticator // nil: whoever asks is the only user, which a server may allow on loopback alone
+	Hooks HookRules
+	Quota Quota
+
+	Version   string        // of the tool
+	Turn      time.Duration // of work at a case when the caller sets no deadline; default 30 s
+	Retention time.Duration // after which a case is erased; default 180 days
+	AlertUSD  tracer.Micros // alerts are of at least this much; default $100
+
+	Log     *slog.Logger     // nil: slog.Default
+	Metrics io.Writer        // EMF lines; nil: none
+	Now     func() time.Time // nil: time.Now
+	Random  io.Reader        // nil: crypto/rand
+
+	public  sync.Mutex
+	known   *knowledge // under public
+	limiter limiter
+}
+
+func (a *App) now() time.Time {
+	if a.Now == nil {
+		return time.Now().UTC().Truncate(time.Second)
+	}
+	return a.Now().UTC().Truncate(time.Second)
+}
+
+func (a *App) random() io.Reader {
+	if a.Random == nil {
+		return rand.Reader
+	}
+	return a.Random
+}
+
+func (a *App) log() *slog.Logger {
+	if a.Log == nil {
+		return slog.Default()
+	}
+	return a.Log
+}
+
+func (a *App) retention() time.Duration {
+	if a.Retention <= 0 {
+		return 180 * 24 * time.Hour
+	}
+	return a.Retention
+}
+
+func (a *App) alertUSD() tracer.Micros {
+	if a.AlertUSD <= 0 {
+		return 100 * tracer.Dollar
+	}
+	return a.AlertUSD
+}
+
+// deadline is when a turn at a case must be over, and how much of it is kept
+// for writing down what was read.
+func (a *App) deadline(ctx context.Context) (end time.Time, reserve time.Duration) {
+	turn := a.Turn
+	if turn <= 0 {
+		turn = 30 * time.Second
+	}
+	end = time.Now().Add(turn)
+	if d, ok := ctx.Deadline(); ok && (a.Turn <= 0 || d.Before(end)) {
+		end = d
+	}
+	return end, min(max(time.Until(end), 0)/5, 30*time.Second)
+}
+
+// NewLogger returns a logger that writes JSON lines.
+func NewLogger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level(os.Getenv("SCAMTRACE_LOG"))}))
+}
+
+func level(s string) slog.Level {
+	var l slog.Level
+	if l.UnmarshalText([]byte(s)) != nil {
+		return slog.LevelInfo
+	}
+	return l
+}
