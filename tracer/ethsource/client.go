@@ -43,7 +43,9 @@ func dial(ctx context.Context, endpoint string, o Options) (*client, error) {
 		return nil, fmt.Errorf("%w: the endpoint is not a web address; write it like https://host/path", tracer.ErrUsage)
 	}
 	c := &client{host: u.Hostname(), reads: make(chan struct{}, cmp.Or(max(o.Reads, 0), 4)), rate: rate.NewLimiter(rate.Inf, 0)}
-	if o.Rate > 0 {
+	if o.Limiter != nil {
+		c.rate = o.Limiter
+	} else if o.Rate > 0 {
 		c.rate = rate.NewLimiter(rate.Limit(o.Rate), maxBatch)
 	}
 	h := &http.Client{Transport: &transport{http.DefaultTransport}, Timeout: timeout}

@@ -23,6 +23,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/rpc"
+	"golang.org/x/time/rate"
 )
 
 // A Source reads one chain from one node. It is safe for concurrent use.
@@ -53,6 +54,9 @@ type Options struct {
 	// Rate bounds the calls in a second; each call of a batch counts. Zero
 	// means no bound.
 	Rate float64
+	// Limiter, when set, bounds the calls in place of Rate: it may be shared by
+	// the sources of several traces, and must let 100 calls through at once.
+	Limiter *rate.Limiter
 	// Reads is how many requests are under way at once; default 4. Answers are
 	// the same with any number.
 	Reads int
