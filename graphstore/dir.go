@@ -154,7 +154,12 @@ func (d *Dir) get(ctx context.Context, key string) ([]byte, error) {
 func (d *Dir) Create(ctx context.Context, key string, data []byte) (string, error) {
 	err := cmp.Or(ctx.Err(), CheckKey(key), checkSize(int64(len(data))))
 	if err == nil {
-		err = d.write(key, data, d.root.Link)
+		err = d.write(key, data, func(temp, key string) error {
+			if err := d.mkdir(path.Dir(key)); err != nil {
+				return err
+			}
+			return d.root.Link(temp, key)
+		})
 	}
 	if errors.Is(err, fs.ErrExist) {
 		err = ErrExists
@@ -205,9 +210,6 @@ func (d *Dir) write(key string, data []byte, place func(temp, key string) error)
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.mkdir(path.Dir(key)); err != nil {
-		return err
-	}
 	if err := place(temp, key); err != nil {
 		return err
 	}
@@ -347,9 +349,15 @@ func (d *Dir) Link(ctx context.Context, key, filename string, life time.Duration
 		return "", fmt.Errorf("link: %w", err)
 	}
 	until := strconv.FormatInt(d.now().Add(life).Unix(), 10)
-	q := url.Values{"key": {key}, "name": {filename}, "until": {until}}
-	q.Set("sign", d.sign(q))
-	return LinkPath + "?" + q.Encode(), nil
+	return LinkPath + "?" + d.query(key, filename, until), nil
+}
+
+// query returns the query of a link, which ends with the signature of the rest.
+func (d *Dir) query(key, filename, until string) string {
+	q := url.Values{"key": {key}, "name": {filename}, "until": {until}}.Encode()
+	mac := hmac.New(sha256.New, d.secret)
+	io.WriteString(mac, q)
+	return q + "&sign=" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // ServeHTTP serves the links that Link returned, for downloading only: what a
@@ -366,14 +374,13 @@ func (d *Dir) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := r.URL.Query()
-	sign := q.Get("sign")
-	q.Del("sign")
-	until, _ := strconv.ParseInt(q.Get("until"), 10, 64)
-	if !hmac.Equal([]byte(sign), []byte(d.sign(q))) || d.now().Unix() >= until {
+	key, name, until := q.Get("key"), q.Get("name"), q.Get("until")
+	signed := hmac.Equal([]byte(r.URL.RawQuery), []byte(d.query(key, name, until)))
+	if end, err := strconv.ParseInt(until, 10, 64); !signed || err != nil || d.now().Unix() >= end {
 		http.Error(w, "This link has expired, or is not whole. Open the case again for a new one.", http.StatusForbidden)
 		return
 	}
-	data, tag, err := d.Get(r.Context(), q.Get("key"))
+	data, tag, err := d.Get(r.Context(), key)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		http.Error(w, "This file is not there any more.", http.StatusNotFound)
@@ -382,17 +389,11 @@ func (d *Dir) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "This file cannot be read now.", http.StatusInternalServerError)
 		return
 	}
-	disposition, _ := Attachment(q.Get("key"), q.Get("name"), MaxLife)
+	disposition, _ := Attachment(key, name, MaxLife)
 	h.Set("Content-Disposition", disposition)
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("ETag", `"`+tag+`"`)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
-}
-
-func (d *Dir) sign(q url.Values) string {
-	mac := hmac.New(sha256.New, d.secret)
-	io.WriteString(mac, q.Encode())
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 func (d *Dir) now() time.Time {
