@@ -111,7 +111,7 @@ type Conversion struct {
 	Entry    int    // index of the first entry of the transaction
 	Payer    uint32 // gave Out
 	Receiver uint32 // got In; the payer itself, most often
-	Out, In  []Part // traced parts, by asset
+	Out, In  []Part // traced parts, in the order of the transaction
 }
 
 // A Receipt is money that was reported: it enters the books here.

@@ -66,7 +66,10 @@ type change struct {
 type exchange struct {
 	*run
 	i, j    int
-	changes []change // net ≠ 0, by wallet, then asset
+	// changes are the nets that are not zero: those of one wallet together, in
+	// the order in which wallets and assets appear in the transaction, which
+	// unlike their numbers is the same for every caller.
+	changes []change
 	// spare is, per party that swaps, the worth that it gave beyond what it
 	// got: what it may have paid to others beside its swap. It has a tenth of
 	// slack, for prices are of the day and not of the minute.
@@ -76,12 +79,16 @@ type exchange struct {
 func (r *run) net(i, j int) *exchange {
 	x := &exchange{run: r, i: i, j: j}
 	at := make(map[uint64]int)
+	seen := make(map[uint32]int) // wallet → its place in the order
 	of := func(wallet, asset uint32) *change {
 		k := uint64(wallet)<<32 | uint64(asset)
 		n, ok := at[k]
 		if !ok {
 			n = len(x.changes)
 			at[k] = n
+			if _, ok := seen[wallet]; !ok {
+				seen[wallet] = len(seen)
+			}
 			x.changes = append(x.changes, change{wallet: wallet, asset: asset})
 		}
 		return &x.changes[n]
@@ -106,9 +113,7 @@ func (r *run) net(i, j int) *exchange {
 			c.net.Sub(&c.in, &c.out)
 		}
 	}
-	slices.SortFunc(x.changes, func(a, b change) int {
-		return cmp.Or(cmp.Compare(a.wallet, b.wallet), cmp.Compare(a.asset, b.asset))
-	})
+	slices.SortStableFunc(x.changes, func(a, b change) int { return cmp.Compare(seen[a.wallet], seen[b.wallet]) })
 	return x
 }
 
@@ -203,14 +208,15 @@ func (x *exchange) play() {
 	}
 }
 
-// assets returns the assets that changed hands, ascending.
+// assets returns the assets that changed hands, in the order of the changes.
 func (x *exchange) assets() []uint32 {
 	var as []uint32
 	for _, c := range x.changes {
-		as = append(as, c.asset)
+		if !slices.Contains(as, c.asset) {
+			as = append(as, c.asset)
+		}
 	}
-	slices.Sort(as)
-	return slices.Compact(as)
+	return as
 }
 
 // pay moves one asset from who gave to who got along the transfers of the

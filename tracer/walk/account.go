@@ -13,7 +13,7 @@ import (
 )
 
 // account runs the ledger over everything known.
-func (w *walk) account() error {
+func (w *Walk) account() error {
 	w.entries, w.rows = w.entries[:0], w.rows[:0]
 	for n, r := range w.store.Rows() {
 		if r.Kind == tracer.KindNFT || r.Amount.IsZero() || r.From == r.To {
@@ -30,11 +30,11 @@ func (w *walk) account() error {
 		Wallets: w.store.Wallets(),
 		Stop:    w.stop,
 		Worth:   w.worth,
-		Policy:  w.Policy,
-		Near:    w.Chain.Blocks(near),
+		Policy:  w.o.Policy,
+		Near:    w.o.Chain.Blocks(near),
 	}
 	for a := range w.store.Assets() {
-		in.Assets = append(in.Assets, ledger.Asset{Known: w.Chain.Known(w.store.Asset(uint32(a)))})
+		in.Assets = append(in.Assets, ledger.Asset{Known: w.o.Chain.Known(w.store.Asset(uint32(a)))})
 	}
 	for _, s := range w.seeds {
 		id, ok := w.store.WalletID(s.Wallet)
@@ -42,10 +42,10 @@ func (w *walk) account() error {
 			continue
 		}
 		if s.Tx == (common.Hash{}) {
-			in.Seeds = append(in.Seeds, ledger.Seed{Wallet: id, From: w.since, To: w.until, Unseen: w.Since == 0})
+			in.Seeds = append(in.Seeds, ledger.Seed{Wallet: id, From: w.since, To: w.until, Unseen: w.o.Since == 0})
 			continue
 		}
-		if tx, ok := w.store.TxID(w.Chain.ID, s.Tx); ok {
+		if tx, ok := w.store.TxID(w.o.Chain.ID, s.Tx); ok {
 			in.Payments = append(in.Payments, ledger.Payment{Tx: tx, Wallet: id})
 		}
 	}
@@ -55,7 +55,7 @@ func (w *walk) account() error {
 }
 
 // stop says what money does at a wallet of the store.
-func (w *walk) stop(id uint32) ledger.Stop {
+func (w *Walk) stop(id uint32) ledger.Stop {
 	x := w.store.Wallet(id)
 	if _, stop := w.service(x); stop != ledger.Follow {
 		return stop
@@ -75,11 +75,12 @@ type choice struct {
 	from, to uint64
 	seed     bool          // a seed wallet whose receipts are the victim's
 	stake    tracer.Micros // traced money that may have moved on unseen
+	window   uint64        // the last block of the window that this begins; zero when it begins none
 }
 
 // choose returns what is worth reading, the best first: seeds, then by dollars
 // at stake. Every tie has an order.
-func (w *walk) choose() []choice {
+func (w *Walk) choose() []choice {
 	var todo []choice
 	seeds := make(map[common.Address]bool)
 	for _, s := range w.seeds {
@@ -90,7 +91,7 @@ func (w *walk) choose() []choice {
 		seeds[a] = true
 		r := w.reading(a)
 		if gap, ok := r.missing(w.since, w.pinned.Number); ok && !r.hub && r.failed == "" {
-			todo = append(todo, choice{a, gap.from, gap.to, true, math.MaxInt64})
+			todo = append(todo, choice{wallet: a, from: gap.from, to: gap.to, seed: true, stake: math.MaxInt64})
 		}
 	}
 	stakes := w.stakes()
@@ -110,15 +111,23 @@ func (w *walk) choose() []choice {
 		if r == nil {
 			r = new(reading) // not kept: only what is read has one
 		}
-		if r.hub || r.failed != "" || stakes[id] < w.Limits.MinUSD {
+		if r.hub || r.failed != "" {
 			continue
 		}
-		if gap, open, ok := w.unread(r, all); ok {
-			if open {
-				gap.to = min(gap.to, gap.from+w.window(r.windows))
-			}
-			todo = append(todo, choice{a, gap.from, gap.to, false, stakes[id]})
+		gap, open, ok := w.unread(r, all)
+		c := choice{wallet: a, from: gap.from, to: gap.to, stake: stakes[id]}
+		switch {
+		case !ok:
+			continue
+		case open && gap.from <= r.window:
+			c.to = min(gap.to, r.window) // the chain has grown since the window was begun
+		case c.stake < w.o.Limits.MinUSD:
+			continue
+		case open:
+			c.window = gap.from + w.window(r.windows)
+			c.to = min(gap.to, c.window)
 		}
+		todo = append(todo, c)
 	}
 	slices.SortFunc(todo, func(a, b choice) int {
 		return cmp.Or(cmp.Compare(b.stake, a.stake), a.wallet.Cmp(b.wallet))
@@ -128,7 +137,7 @@ func (w *walk) choose() []choice {
 
 // unread returns the first part of a wallet's holding intervals that was not
 // read, and whether the wallet still held traced money at its end.
-func (w *walk) unread(r *reading, all []ledger.Interval) (gap span, open, ok bool) {
+func (w *Walk) unread(r *reading, all []ledger.Interval) (gap span, open, ok bool) {
 	for _, v := range all {
 		to := v.To
 		if v.Open {
@@ -141,27 +150,28 @@ func (w *walk) unread(r *reading, all []ledger.Interval) (gap span, open, ok boo
 	return span{}, false, false
 }
 
-// window returns how many blocks beyond the first to read of a wallet that was
-// read n times.
-func (w *walk) window(n int) uint64 {
+// window returns how many blocks beyond the first a wallet's window has after
+// n others.
+func (w *Walk) window(n int) uint64 {
 	switch n {
 	case 0:
-		return w.Chain.Blocks(firstWindow)
+		return w.o.Chain.Blocks(firstWindow)
 	case 1:
-		return w.Chain.Blocks(secondWindow)
+		return w.o.Chain.Blocks(secondWindow)
 	}
 	return math.MaxUint64 / 2
 }
 
-// stakes returns, by wallet, the dollars that may have moved on unseen: what
-// the books say it holds, or, where they say that all is gone, what it got.
-// Money without a price counts as just worth reading.
-func (w *walk) stakes() map[uint32]tracer.Micros {
+// stakes returns, by wallet, the dollars that may have moved on unseen: all it
+// got, or, once some of it was read, what the books say it holds, unless they
+// say that all is gone. What others show of a wallet that was not read is not
+// all that it did. Money without a price counts as just worth reading.
+func (w *Walk) stakes() map[uint32]tracer.Micros {
 	got := make(map[uint32]tracer.Micros)
 	add := func(m map[uint32]tracer.Micros, wallet uint32, p ledger.Part, time uint64) {
 		usd, ok := w.worth(p.Asset, &p.Amount, time)
 		if !ok {
-			usd = w.Limits.MinUSD
+			usd = w.o.Limits.MinUSD
 		}
 		m[wallet] += usd
 	}
@@ -181,7 +191,9 @@ func (w *walk) stakes() map[uint32]tracer.Micros {
 	}
 	held := make(map[uint32]tracer.Micros)
 	for _, h := range w.books.Held {
-		add(held, h.Wallet, h.Part, h.Time)
+		if r := w.read[w.store.Wallet(h.Wallet).Address]; r != nil && len(r.covered) > 0 {
+			add(held, h.Wallet, h.Part, h.Time)
+		}
 	}
 	maps.Copy(got, held)
 	return got

@@ -1,7 +1,9 @@
 package walk
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"scamtrace/graphstore"
 	"scamtrace/tracer"
@@ -39,8 +41,8 @@ type Result struct {
 	Books   *ledger.Result
 
 	Arrivals []ledger.Arrival // at services; in order of entries
-	Held     []ledger.Balance // known to be held; by wallet, then asset
-	Gaps     []Gap            // by wallet
+	Held     []ledger.Balance // known to be held; by address, then asset
+	Gaps     []Gap            // by address
 	Stopped  Stopped
 
 	Requests, Steps int
@@ -88,16 +90,21 @@ func (r *Result) Status(a common.Address) Status {
 // left.
 func (r *Result) Complete() bool { return r.Stopped.Reason == "" }
 
-// finish sorts all traced money into arrived, held and gaps.
-func (w *walk) finish() (*Result, error) {
+// Result returns what was found so far, with all traced money sorted into
+// arrived, held and gaps. It shares memory with the walk and is good until the
+// next [Walk.Step]. The only error is a [*ledger.ConservationError].
+func (w *Walk) Result() (*Result, error) {
 	if err := w.account(); err != nil {
 		return nil, err
 	}
 	res := &Result{
-		Chain: w.Chain, Pinned: w.pinned, Policy: w.Policy, Limits: w.Limits, From: w.since, To: w.until, Seeds: w.seeds,
+		Chain: w.o.Chain, Pinned: w.pinned, Policy: w.o.Policy, Limits: w.o.Limits, From: w.since, To: w.until, Seeds: w.seeds,
 		Store: w.store, Entries: w.entries, Rows: w.rows, Books: w.books, Stopped: w.stopped,
 		Requests: w.requests, Steps: w.steps, WalletsRead: w.wallets(),
 		read: w.read, code: w.code, why: make(map[common.Address]Status),
+	}
+	if !w.done && w.stopped.Reason == "" {
+		res.Stopped = Stopped{tracer.ReasonStopped, "the trace has not come to its end"}
 	}
 	for _, r := range w.read {
 		if r.internal != "" {
@@ -116,7 +123,7 @@ func (w *walk) finish() (*Result, error) {
 	for _, a := range w.books.Arrivals {
 		x := w.store.Wallet(a.Wallet).Address
 		if r := w.read[x]; r != nil && r.hub {
-			s := Status{Reason: tracer.ReasonCrowded, Detail: fmt.Sprintf("This wallet has more than %d transfers in the time that was read, so the victim's money is mixed with that of many others here.", w.Limits.Hub)}
+			s := Status{Reason: tracer.ReasonCrowded, Detail: fmt.Sprintf("This wallet has more than %d transfers in the time that was read, so the victim's money is mixed with that of many others here.", w.o.Limits.Hub)}
 			res.why[x] = s
 			gap(a.Wallet, s, ledger.Balance{Wallet: a.Wallet, Part: a.Part, Time: w.entries[a.Entry].Time})
 			continue
@@ -129,7 +136,7 @@ func (w *walk) finish() (*Result, error) {
 		for j < len(w.books.Intervals) && w.books.Intervals[j].Wallet == id {
 			j++
 		}
-		if s := w.status(id, w.books.Intervals[i:j], stakes[id]); !s.Complete {
+		if s := w.status(id, w.books.Intervals[i:j], stakes[id], res.Stopped); !s.Complete {
 			res.why[w.store.Wallet(id).Address] = s
 			if s.Reason != tracer.ReasonDust && s.Reason != tracer.ReasonNoTraces {
 				gap(id, s)
@@ -151,16 +158,28 @@ func (w *walk) finish() (*Result, error) {
 			gap(h.Wallet, s, h)
 		}
 	}
-	for id := range uint32(w.store.Wallets()) {
-		if g := gaps[id]; g != nil {
-			res.Gaps = append(res.Gaps, *g)
-		}
+	for _, g := range gaps {
+		res.Gaps = append(res.Gaps, *g)
+	}
+	// Numbers of the store are of this process; addresses are not.
+	slices.SortFunc(res.Gaps, func(a, b Gap) int { return w.compareWallets(a.Wallet, b.Wallet) })
+	slices.SortStableFunc(res.Held, w.compareBalances)
+	for i := range res.Gaps {
+		slices.SortStableFunc(res.Gaps[i].Money, w.compareBalances)
 	}
 	return res, nil
 }
 
+func (w *Walk) compareWallets(a, b uint32) int {
+	return w.store.Wallet(a).Compare(w.store.Wallet(b))
+}
+
+func (w *Walk) compareBalances(a, b ledger.Balance) int {
+	return cmp.Or(w.compareWallets(a.Wallet, b.Wallet), w.store.Asset(a.Asset).Compare(w.store.Asset(b.Asset)), cmp.Compare(a.Time, b.Time))
+}
+
 // status says whether a wallet that held traced money was read completely.
-func (w *walk) status(id uint32, all []ledger.Interval, stake tracer.Micros) Status {
+func (w *Walk) status(id uint32, all []ledger.Interval, stake tracer.Micros, stopped Stopped) Status {
 	a := w.store.Wallet(id).Address
 	r := w.read[a]
 	if r == nil {
@@ -170,18 +189,18 @@ func (w *walk) status(id uint32, all []ledger.Interval, stake tracer.Micros) Sta
 		switch {
 		case r.failed != "":
 			return Status{Reason: r.failed, Detail: sentence("The wallet could not be read: " + r.detail)}
-		case stake < w.Limits.MinUSD:
-			return Status{Reason: tracer.ReasonDust, Detail: fmt.Sprintf("Less than %s of traced money, too little to follow.", w.Limits.MinUSD)}
-		case w.stopped.Reason != "":
-			return Status{Reason: w.stopped.Reason, Detail: sentence("Not read any further: " + w.stopped.Detail)}
+		case stake < w.o.Limits.MinUSD:
+			return Status{Reason: tracer.ReasonDust, Detail: fmt.Sprintf("Less than %s of traced money, too little to follow.", w.o.Limits.MinUSD)}
+		case stopped.Reason != "":
+			return Status{Reason: stopped.Reason, Detail: sentence("Not read any further: " + stopped.Detail)}
 		}
-		return Status{Reason: tracer.ReasonBudget, Detail: fmt.Sprintf("Not read any further: the budget of %d wallets ran out.", w.Limits.Wallets)}
+		return Status{Reason: tracer.ReasonBudget, Detail: fmt.Sprintf("Not read any further: the budget of %d wallets ran out.", w.o.Limits.Wallets)}
 	}
 	switch {
 	case r.native != "":
-		return Status{Reason: tracer.ReasonSource, Detail: sentence("Its moves of " + w.Chain.Symbol + " could not be read: " + r.native)}
+		return Status{Reason: tracer.ReasonSource, Detail: sentence("Its moves of " + w.o.Chain.Symbol + " could not be read: " + r.native)}
 	case r.internal != "" && w.code[a]:
-		return Status{Reason: tracer.ReasonNoTraces, Detail: sentence("A contract, and what it pays in " + w.Chain.Symbol + " could not be read: " + r.internal)}
+		return Status{Reason: tracer.ReasonNoTraces, Detail: sentence("A contract, and what it pays in " + w.o.Chain.Symbol + " could not be read: " + r.internal)}
 	}
 	return Status{Complete: true}
 }

@@ -1,7 +1,9 @@
 package walk_test
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -17,8 +19,13 @@ type listSource struct {
 	pinned    tracer.Block
 	contracts map[common.Address]bool
 	noTraces  bool // hides internal transfers
-	fail      int  // fails from this call on, when more than zero
-	calls     int
+	fail      int  // the node is gone from this operation on, when more than zero
+	stop      int  // cancel is called in this operation, when more than zero
+	cancel    func()
+
+	calls int           // of Transfers
+	ops   int           // requests
+	asked []tracer.Span // of all queries
 }
 
 func newListSource(ts []tracer.Transfer, pinned tracer.Block) *listSource {
@@ -38,12 +45,42 @@ func (s *listSource) BlockAt(_ context.Context, time uint64) (uint64, error) {
 func (s *listSource) Transfers(ctx context.Context, q tracer.Query) (tracer.Answer, error) {
 	s.calls++
 	var ans tracer.Answer
-	if s.fail > 0 && s.calls >= s.fail {
-		for _, p := range q.Spans {
-			ans.Unread = append(ans.Unread, tracer.Unread{Span: p, Reason: tracer.ReasonSource, Detail: "the node is gone"})
-		}
-		return ans, fmt.Errorf("the node is gone")
+	var err error
+	unread := func(p tracer.Span, reason tracer.Reason, detail string) {
+		ans.Unread = append(ans.Unread, tracer.Unread{Span: p, Reason: reason, Detail: detail})
 	}
+	var spans []tracer.Span
+	// Three spans are one request. Where the budget, the time or the node
+	// ends, it does so in the middle of a span.
+	for i, p := range q.Spans {
+		s.asked = append(s.asked, p)
+		var reason tracer.Reason
+		detail := ""
+		switch n := i/3 + 1; {
+		case q.MaxRequests > 0 && n > q.MaxRequests:
+			reason, detail = tracer.ReasonBudget, "the budget of requests is spent"
+		case s.ops+n >= s.fail && s.fail > 0:
+			reason, detail = tracer.ReasonSource, "the node is gone"
+			err = errors.New(detail)
+		case ctx.Err() != nil || s.ops+n >= s.stop && s.stop > 0:
+			if s.cancel != nil {
+				s.cancel()
+			}
+			reason, detail = tracer.ReasonStopped, "the run was interrupted"
+			err = context.Canceled
+		default:
+			ans.Requests = n
+			spans = append(spans, p)
+			continue
+		}
+		if half := p.From + (p.To-p.From)/2; len(ans.Unread) == 0 && half < p.To {
+			spans = append(spans, tracer.Span{Wallet: p.Wallet, From: p.From, To: half})
+			p.From = half + 1
+		}
+		unread(p, reason, detail)
+	}
+	s.ops += ans.Requests
+	q.Spans = spans
 	at := make(map[common.Address][]tracer.Span)
 	for _, p := range q.Spans {
 		at[p.Wallet] = append(at[p.Wallet], p)
@@ -57,7 +94,7 @@ func (s *listSource) Transfers(ctx context.Context, q tracer.Query) (tracer.Answ
 		if ok {
 			if n[a]++; q.MaxTransfers > 0 && n[a] > q.MaxTransfers {
 				p := at[a][0]
-				ans.Unread = append(ans.Unread, tracer.Unread{Span: tracer.Span{Wallet: a, From: t.Block, To: p.To}, Reason: tracer.ReasonCrowded})
+				unread(tracer.Span{Wallet: a, From: t.Block, To: p.To}, tracer.ReasonCrowded, "")
 			}
 		}
 		return ok
@@ -77,12 +114,17 @@ func (s *listSource) Transfers(ctx context.Context, q tracer.Query) (tracer.Answ
 			ans.Unread = append(ans.Unread, tracer.Unread{Span: p, Part: tracer.PartInternal, Reason: tracer.ReasonNoTraces, Detail: "this list has no internal transfers"})
 		}
 	}
-	ans.Requests = 2
-	return ans, nil
+	slices.SortStableFunc(ans.Unread, func(a, b tracer.Unread) int {
+		return cmp.Or(a.Wallet.Cmp(b.Wallet), cmp.Compare(a.From, b.From), cmp.Compare(a.Part, b.Part))
+	})
+	return ans, err
 }
 
-func (s *listSource) Transactions(_ context.Context, txs []common.Hash) (tracer.Answer, error) {
+func (s *listSource) Transactions(ctx context.Context, txs []common.Hash) (tracer.Answer, error) {
 	ans := tracer.Answer{Requests: len(txs)}
+	if err := s.op(ctx, len(txs)); err != nil {
+		return ans, err
+	}
 	found := make(map[common.Hash]bool)
 	for i := range s.ts {
 		if slices.Contains(txs, s.ts[i].Tx) {
@@ -100,7 +142,22 @@ func (s *listSource) Transactions(_ context.Context, txs []common.Hash) (tracer.
 	return ans, nil
 }
 
-func (s *listSource) Contracts(_ context.Context, addrs []common.Address) ([]bool, int, error) {
+// op counts n operations, or fails.
+func (s *listSource) op(ctx context.Context, n int) error {
+	s.ops += n
+	if s.stop > 0 && s.ops >= s.stop && s.cancel != nil {
+		s.cancel()
+	}
+	if s.fail > 0 && s.ops >= s.fail {
+		return errors.New("the node is gone")
+	}
+	return ctx.Err()
+}
+
+func (s *listSource) Contracts(ctx context.Context, addrs []common.Address) ([]bool, int, error) {
+	if err := s.op(ctx, 1); err != nil {
+		return nil, 1, err
+	}
 	code := make([]bool, len(addrs))
 	for i, a := range addrs {
 		code[i] = s.contracts[a]
