@@ -27,6 +27,7 @@ func TestLayers(t *testing.T) {
 		m + "tracer/price":      {m + "tracer"},
 		m + "tracer/ethsource":  {m + "tracer"},
 		m + "tracer/filesource": {m + "tracer"},
+		m + "tracer/sourcetest": {m + "tracer", m + "tracer/devnet"},
 	}
 	// Modules that only some packages may know.
 	only := map[string][]string{

@@ -40,7 +40,8 @@ type builder struct {
 	times     map[uint64]dated
 	names     map[nameKey]uint16 // the first file that says so
 	raws      []raw
-	repeated  int
+	repeated  int // rows that were counted before
+	fees      bool
 }
 
 func newBuilder(chain tracer.Chain) *builder {
@@ -89,24 +90,29 @@ const (
 	textPosition
 )
 
+// content is the row without its position.
+func (r row) content() row {
+	r.pos, r.how = 0, noPosition
+	return r
+}
+
 // A raw is a row as it was read.
 type raw struct {
 	row
 	line  uint32
 	file  uint16
 	exact bool // the amount was not rounded
-	net   bool // equal rows of one file are one flow
 }
 
 // A move is what a row of a file says, before it becomes numbers.
 type move struct {
-	tx         uint32
-	kind       tracer.Kind
-	asset      tracer.Asset
-	from, to   common.Address
-	amount     uint256.Int
-	position   string
-	exact, net bool
+	tx       uint32
+	kind     tracer.Kind
+	asset    tracer.Asset
+	from, to common.Address
+	amount   uint256.Int
+	position string
+	exact    bool
 }
 
 // madeUp reports whether a position was made up by [builder.settle].
@@ -205,7 +211,8 @@ func (r *reader) label(a common.Address, name string) {
 // add keeps a transfer.
 func (r *reader) add(m move) {
 	w := raw{row: row{amount: m.amount, from: r.wallet(m.from), to: r.wallet(m.to), asset: r.asset(m.asset), tx: m.tx, kind: m.kind},
-		line: uint32(r.line()), file: r.id, exact: m.exact, net: m.net}
+		line: uint32(r.line()), file: r.id, exact: m.exact}
+	r.fees = r.fees || m.kind == tracer.KindFee
 	if m.position != "" {
 		n, err := strconv.ParseUint(m.position, 10, 32)
 		if err == nil && (m.position[0] != '0' || len(m.position) == 1) {
@@ -274,7 +281,7 @@ func (b *builder) settleTx(rows []raw) ([]raw, error) {
 		same := rows[i:j]
 		i = j
 		if same[0].how == noPosition && same[0].kind != tracer.KindNative && same[0].kind != tracer.KindFee {
-			kept = append(kept, b.count(kept, same)...)
+			kept = b.count(kept, same)
 			continue
 		}
 		w, err := b.one(same)
@@ -282,6 +289,10 @@ func (b *builder) settleTx(rows []raw) ([]raw, error) {
 			return nil, err
 		}
 		kept = append(kept, w)
+	}
+	logged := func(w raw) bool { return w.kind == tracer.KindToken && b.assets[w.asset].Kind == tracer.Native }
+	if slices.ContainsFunc(kept, logged) { // then all moves of native coin are there
+		kept = slices.DeleteFunc(kept, func(w raw) bool { return w.kind == tracer.KindNative || w.kind == tracer.KindInternal })
 	}
 	slices.SortFunc(kept, b.compare)
 	return kept, nil
@@ -361,47 +372,38 @@ func (b *builder) one(same []raw) (raw, error) {
 	return best, nil
 }
 
-// count finds out how many transfers the rows without a position stand for,
-// which
-// all have one kind and are sorted by content. Equal rows of one file are as
-// many transfers; those of another file are the same ones again, and so are
-// the transfers in kept, whose position a file knows.
+// count adds to kept the transfers among rows, all of one kind, sorted by
+// content and without a position. Equal rows are one transfer, and one that is
+// in kept already if a file knows its position: a row that stands twice where
+// two transfers happened is the lesser evil.
 func (b *builder) count(kept, rows []raw) []raw {
-	var out []raw
-	for i := 0; i < len(rows); {
-		j, most := i, 0
-		for j < len(rows) && b.compareContent(&rows[i].row, &rows[j].row) == 0 {
-			n, k := 0, j
-			for ; j < len(rows) && rows[j].file == rows[k].file && b.compareContent(&rows[i].row, &rows[j].row) == 0; j++ {
-				n++
-			}
-			if rows[k].net {
-				n = 1
-			}
-			most = max(most, n)
-		}
-		have := 0
-		for k := range kept {
-			if kept[k].kind == rows[i].kind && kept[k].how != noPosition && !madeUp(b.position(&kept[k].row)) && b.compareContent(&kept[k].row, &rows[i].row) == 0 {
-				have++
-			}
-		}
-		for n := have; n < most; n++ {
-			w := rows[i]
-			w.how, w.pos = textPosition, b.text(b.fingerprint(&w.row, n))
-			out = append(out, w)
-		}
-		i = j
+	known := make(map[row]bool)
+	for _, w := range kept {
+		known[w.content()] = true
 	}
-	return out
+	for i := range rows {
+		w := rows[i]
+		if i > 0 && b.compareContent(&rows[i-1].row, &w.row) == 0 {
+			if rows[i-1].file == w.file {
+				b.files[w.file].equal++
+				b.repeated-- // has a note of its own
+			}
+			continue
+		}
+		if known[w.content()] {
+			continue
+		}
+		w.how, w.pos = textPosition, b.text(b.fingerprint(&w.row))
+		kept = append(kept, w)
+	}
+	return kept
 }
 
 // fingerprint makes up the position of a transfer whose log index is not
-// known, from what the transfer is and how many equal ones come before it. It
-// is the same whatever other files there are.
-func (b *builder) fingerprint(r *row, n int) string {
+// known, from what the transfer is. It is the same whatever other files there are.
+func (b *builder) fingerprint(r *row) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %s %s %s %d", b.assets[r.asset], tracer.Hex(b.wallets[r.from]), tracer.Hex(b.wallets[r.to]), r.amount.Dec(), n)
+	fmt.Fprintf(h, "%s %s %s %s", b.assets[r.asset], tracer.Hex(b.wallets[r.from]), tracer.Hex(b.wallets[r.to]), r.amount.Dec())
 	s := []byte("row.")
 	for _, c := range h.Sum(nil)[:8] {
 		s = append(s, 'a'+c>>4, 'a'+c&15) // letters only, so that it never looks like a number

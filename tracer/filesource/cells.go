@@ -68,10 +68,10 @@ func digits(s string) bool {
 
 // parseInteger reads a whole number of base units.
 func parseInteger(s string) (v uint256.Int, err error) {
-	if _, err := strconv.ParseFloat(s, 64); err == nil && strings.ContainsAny(s, "eE") {
-		return v, fmt.Errorf("%s was rounded, most likely by a spreadsheet; take the file as it was exported", quote(s))
-	}
 	if !digits(s) {
+		if _, err := strconv.ParseFloat(s, 64); err == nil && strings.ContainsAny(s, "eE") {
+			return v, fmt.Errorf("%s was rounded, most likely by a spreadsheet; take the file as it was exported", quote(s))
+		}
 		return v, fmt.Errorf("%s is not a whole number; write base units in digits only, 1500000 for 1.5 of a token with 6 decimals", quote(s))
 	}
 	if v.SetFromDecimal(s) != nil {
@@ -84,12 +84,14 @@ func parseInteger(s string) (v uint256.Int, err error) {
 // with the given decimals. Digits beyond the decimals are rounded, half up;
 // exact says whether they were all zero.
 func parseDecimal(s string, decimals uint8) (v uint256.Int, negative, exact bool, err error) {
-	bad := fmt.Errorf("%s is not an amount; write it as 1234.56", quote(s))
+	bad := func() (uint256.Int, bool, bool, error) {
+		return uint256.Int{}, false, false, fmt.Errorf("%s is not an amount; write it as 1234.56", quote(s))
+	}
 	mantissa, exp := s, 0
 	if i := strings.IndexAny(s, "eE"); i >= 0 {
 		mantissa = s[:i]
 		if exp, err = strconv.Atoi(s[i+1:]); err != nil || exp < -100 || exp > 100 {
-			return v, false, false, bad
+			return bad()
 		}
 	}
 	mantissa, negative = strings.CutPrefix(mantissa, "-")
@@ -97,13 +99,13 @@ func parseDecimal(s string, decimals uint8) (v uint256.Int, negative, exact bool
 	if groups := strings.Split(whole, ","); len(groups) > 1 {
 		for i, g := range groups {
 			if i > 0 && len(g) != 3 || i == 0 && (g == "" || len(g) > 3) {
-				return v, false, false, bad
+				return bad()
 			}
 		}
 		whole = strings.Join(groups, "")
 	}
 	if !digits(whole) || point && !digits(frac) || len(whole)+len(frac) > 400 {
-		return v, false, false, bad
+		return bad()
 	}
 	all := whole + frac
 	keep := len(whole) + exp + int(decimals) // digits of all that are base units
@@ -111,7 +113,7 @@ func parseDecimal(s string, decimals uint8) (v uint256.Int, negative, exact bool
 	switch {
 	case keep > len(all):
 		if keep > 600 {
-			return v, false, false, bad
+			return bad()
 		}
 		all += strings.Repeat("0", keep-len(all))
 	case keep < 0:
@@ -127,7 +129,7 @@ func parseDecimal(s string, decimals uint8) (v uint256.Int, negative, exact bool
 	}
 	if rest != "" && rest[0] >= '5' {
 		if _, over := v.AddOverflow(&v, uint256.NewInt(1)); over {
-			return v, false, false, bad
+			return bad()
 		}
 	}
 	return v, negative, strings.Trim(rest, "0") == "", nil
@@ -139,7 +141,6 @@ const lastSecond = 253402300799
 // parseTime reads Unix seconds, RFC 3339, or a date and a time without a zone,
 // which is taken as UTC.
 func parseTime(s string) (sec uint64, zone bool, err error) {
-	bad := fmt.Errorf("%s is not a time; write 2024-05-01T12:00:00Z, or Unix seconds", quote(s))
 	if digits(s) {
 		n, err := strconv.ParseUint(s, 10, 64)
 		if err != nil || n > lastSecond {
@@ -155,7 +156,7 @@ func parseTime(s string) (sec uint64, zone bool, err error) {
 		t, err = time.Parse(time.DateTime, strings.TrimSuffix(s, " UTC"))
 	}
 	if err != nil || t.Unix() < 0 || t.Unix() > lastSecond {
-		return 0, false, bad
+		return 0, false, fmt.Errorf("%s is not a time; write 2024-05-01T12:00:00Z, or Unix seconds", quote(s))
 	}
 	return uint64(t.Unix()), zone || strings.HasSuffix(s, " UTC"), nil
 }

@@ -33,7 +33,7 @@
 //	log_index       log index in the block, or the trace path of an internal transfer (0.2.1);
 //	                empty: not known. Not used for native and fee, of which a transaction has one each
 //	kind            native, internal, token, nft or fee
-//	token_address   empty for native, internal and fee
+//	token_address   empty for native, internal and fee; 0xff…fe for native coin that is logged (EIP-7708)
 //	from_address    0x and 40 hex digits
 //	to_address      the same; empty for fee
 //	value           base units in decimal digits; the token id for nft
@@ -44,12 +44,23 @@
 //	to_label        what the file calls the receiver
 //
 // What it promises: every transfer counts once, however many rows and files
-// show it, and equal rows of one list that has no log indexes are as many
-// transfers (but for dollar flows, whose rows are sums). Failed transactions
-// move nothing but their fee. Amounts are converted exactly or refused. What
-// was assumed or left out stands in [Source.Notes], and what the files do not
-// hold of a wallet is unread, never silently empty. A list in our own columns,
-// of ethereum-etl or of dollar flows is taken to be complete for all wallets;
-// an explorer's export is complete for one. No cell, however long or strange,
-// breaks more than the reading of its file.
+// show it. Failed transactions move nothing but their fee. Amounts are converted
+// exactly or refused. What was assumed or left out stands in [Source.Notes], and
+// what the files do not hold of a wallet is unread, never silently empty. No
+// cell, however long or strange, breaks more than the reading of its file.
+//
+// What the files cannot tell:
+//
+//   - A list in our own columns, of ethereum-etl or of dollar flows is taken to
+//     be complete for all wallets. An explorer's export is complete for its
+//     wallet, unless it is one page or has the 5,000 rows that explorers export
+//     at most; whose it is must show in its rows or in the file's name.
+//   - Without log indexes, two equal transfers of one transaction look like one
+//     that is listed twice, and count once.
+//   - Tokens whose decimals nobody knows cannot be read from an explorer's
+//     export; nobody can be paid in them either.
+//   - Where a list has no transaction indexes, the order in a block is one in
+//     which money arrives before it leaves.
+//   - Native coin that is logged (EIP-7708) is not counted a second time from
+//     values and traces.
 package filesource

@@ -69,7 +69,7 @@ func (r *reader) explorerInternal() {
 // decimals must be known. A token that is not known can never be money.
 func (r *reader) explorerToken() {
 	tx := r.explorerTx()
-	asset := tracer.TokenOf(r.chain.ID, r.address(fToken))
+	asset := r.token(fToken)
 	m := move{tx: tx, kind: tracer.KindToken, asset: asset, from: r.address(fFrom), to: r.address(fTo), exact: true}
 	if r.err != nil {
 		return

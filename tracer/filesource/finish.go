@@ -35,7 +35,9 @@ func (b *builder) source() (*Source, error) {
 	s.texts = b.texts
 	rank := b.sortWallets()
 	s.wallets = b.wallets
-	b.lay(s, ids, rows, first, rank)
+	if err := b.lay(s, ids, rows, first, rank); err != nil {
+		return nil, err
+	}
 	s.index()
 	b.cover(s, rank)
 	s.names = b.cleanNames()
@@ -58,9 +60,11 @@ func (b *builder) sortWallets() []uint32 {
 	return rank
 }
 
-// lay copies transactions, blocks and rows in chain order.
-func (b *builder) lay(s *Source, ids []uint32, rows []raw, first, rank []uint32) {
+// lay copies transactions, blocks and rows in chain order, and checks that
+// time runs forward in it.
+func (b *builder) lay(s *Source, ids []uint32, rows []raw, first, rank []uint32) error {
 	s.txs, s.rows = make([]tx, len(ids)), make([]row, 0, len(rows))
+	var before tracer.Block // the last one with a time
 	for n, id := range ids {
 		t := &b.txs[id]
 		if k := len(s.blocks); k == 0 || s.blocks[k-1].Number != t.block {
@@ -69,6 +73,12 @@ func (b *builder) lay(s *Source, ids []uint32, rows []raw, first, rank []uint32)
 			if block.Time == 0 {
 				b.files[t.file].undated = true
 				s.undated = cmp.Or(s.undated, b.files[t.file].name)
+			} else if before.Time > block.Time {
+				return &RowError{File: b.files[b.times[block.Number].file].name, Reason: fmt.Sprintf(
+					"block %d is dated %s, before block %d (%s in %s); a time may be in another zone",
+					block.Number, stamp(block.Time), before.Number, stamp(before.Time), b.files[b.times[before.Number].file].name)}
+			} else {
+				before = block
 			}
 		}
 		s.txs[n] = tx{hash: t.hash, first: uint32(len(s.rows)), block: uint32(len(s.blocks) - 1), index: t.index}
@@ -83,6 +93,7 @@ func (b *builder) lay(s *Source, ids []uint32, rows []raw, first, rank []uint32)
 		s.byHash[i] = uint32(i)
 	}
 	slices.SortFunc(s.byHash, func(x, y uint32) int { return s.txs[x].hash.Cmp(s.txs[y].hash) })
+	return nil
 }
 
 // index finds the rows of each wallet. The zero address of a fee took no part.
@@ -120,14 +131,12 @@ func (b *builder) owners() {
 		}
 		if f.format.wallet && len(f.either) == 1 {
 			sure[f.either[0]] = true
+			b.wallet(f.either[0]) // it may have nothing but rows that were left out
 		}
 	}
 	for _, f := range b.files {
 		if len(f.either) == 2 && sure[f.either[0]] != sure[f.either[1]] {
 			f.either = slices.DeleteFunc(f.either, func(a common.Address) bool { return !sure[a] })
-		}
-		for _, a := range f.either {
-			b.wallet(a) // it may have nothing but rows that were left out
 		}
 	}
 }
@@ -143,16 +152,20 @@ func addressIn(path string) (common.Address, bool) {
 	return a, err == nil
 }
 
-// cover notes what the files hold of which wallets.
+// pageful is how many rows explorers export at most.
+const pageful = 5000
+
+// cover notes what the files hold of which wallets. A file that may be the
+// export of one wallet or of another is complete for neither, and one that is
+// full for nobody.
 func (b *builder) cover(s *Source, rank []uint32) {
 	s.exports = make(map[uint32]parts)
 	for _, f := range b.files {
-		if !f.format.wallet || f.rows > 0 && len(f.either) == 0 {
+		switch {
+		case !f.format.wallet:
 			s.covered |= f.format.parts
-			continue
-		}
-		for _, a := range f.either {
-			s.exports[rank[b.walletIDs[a]]] |= f.format.parts
+		case len(f.either) == 1 && f.rows != pageful:
+			s.exports[rank[b.walletIDs[f.either[0]]]] |= f.format.parts
 		}
 	}
 }
@@ -186,6 +199,10 @@ func (b *builder) notes(s *Source, blocks int, unordered []uint16) []string {
 		if f.zero > 0 {
 			note("In %s, %s of value zero, which never counts as money.", f.name, verb(f.zero, "row is", "rows are"))
 		}
+		if f.equal > 0 {
+			note("In %s, %s not counted: without log indexes, two equal transfers look like one that is listed twice.",
+				f.name, verb(f.equal, "row that repeats another of its transaction was", "rows that repeat others of their transactions were"))
+		}
 		if f.rewards > 0 {
 			note("In %s, %s of block rewards and the like, which nobody sent, left out.", f.name, verb(f.rewards, "row was", "rows were"))
 		}
@@ -202,14 +219,16 @@ func (b *builder) notes(s *Source, blocks int, unordered []uint16) []string {
 			note("%s has no times for some of its blocks, so their transfers are undated; add the list of its blocks with their times.", f.name)
 		}
 		if f.format.rounded {
-			note("The amounts in %s are as a page shows them and may be rounded; the CSV export with the column UnixTimestamp has the exact ones.", f.name)
-		}
-		if f.format.wallet && f.rows > 0 {
-			switch len(f.either) {
-			case 0:
-				note("%s is not the export of one wallet; it was taken to hold all of its kind.", f.name)
-			case 2:
-				note("%s can be the export of %s or of %s; it was taken as both.", f.name, f.either[0].Hex(), f.either[1].Hex())
+			note("%s is a page of a list, so there may be more, and its amounts may be rounded; the CSV export with the column UnixTimestamp has all of it, exact.", f.name)
+		} else if f.format.wallet && f.rows > 0 {
+			switch {
+			case f.rows == pageful:
+				note("%s has %d rows, the most that explorers export at once, so there may be more; export the later ones, too.", f.name, pageful)
+			case len(f.either) == 0:
+				note("%s is not the export of one wallet, so it is not known what it is complete for; give each wallet's export in a file of its own.", f.name)
+			case len(f.either) == 2:
+				note("%s can be the export of %s or of %s, so it is not known for which of them it is complete; put the address into the name of the file.",
+					f.name, f.either[0].Hex(), f.either[1].Hex())
 			}
 		}
 		for _, token := range slices.SortedFunc(maps.Keys(f.unknown), common.Address.Cmp) {
@@ -220,6 +239,9 @@ func (b *builder) notes(s *Source, blocks int, unordered []uint16) []string {
 	}
 	if b.repeated > 0 {
 		note("%s found more than once and counted once.", verb(b.repeated, "row was", "rows were"))
+	}
+	if !b.fees && slices.ContainsFunc(b.assets, func(a tracer.Asset) bool { return a.Kind == tracer.Native }) {
+		note("No file holds fees, so what wallets paid for their transactions seems to be with them still.")
 	}
 	if blocks > 0 {
 		var names []string

@@ -125,7 +125,7 @@ var formats = []format{
 		{"from_privatetag", fFromLabel, true}, {"to_privatetag", fToLabel, true},
 		{"from_nametag", fFromLabel, true}, {"to_nametag", fToLabel, true},
 	}},
-	{name: "page of an explorer's transactions", row: (*reader).explorerPage, parts: nativePart, wallet: true, rounded: true, columns: []column{
+	{name: "page of an explorer's transactions", row: (*reader).explorerPage, wallet: true, rounded: true, columns: []column{
 		{"transaction hash", fTx, false}, {"status", fStatus, false}, {"method", ignored, true},
 		{"blockno", fBlock, false}, {"datetime (utc)", fTime, false}, {"from", fFrom, false}, {"to", fTo, false},
 		{"from_nametag", fFromLabel, true}, {"to_nametag", fToLabel, true},

@@ -16,9 +16,12 @@ import (
 	"github.com/holiman/uint256"
 )
 
-// maxRecord bounds one record in bytes. The inputs and outputs in ethereum-etl's
-// traces are the longest cells that occur.
-const maxRecord = 8 << 20
+// maxRecord bounds one record in bytes, and maxHeader the first one. The
+// inputs and outputs in ethereum-etl's traces are the longest cells that occur.
+const (
+	maxRecord = 8 << 20
+	maxHeader = 64 << 10
+)
 
 var errLongRecord = errors.New("record too long")
 
@@ -60,14 +63,14 @@ type file struct {
 	path   string // as given; orders files of one name
 	format *format
 
-	rows, failed, zero, negative, rounded, rewards int
-	unknown                                                  map[common.Address]int // transfers left out, by token
-	bare                                                     map[common.Address]int // transfers of tokens without decimals
-	zoneless                                                 bool
-	undated                                                  bool // and no other file dates all of its blocks
-	descends, ascends                                        bool // its blocks, as lines go down
-	last                                                     uint64
-	either                                                   []common.Address // that take part in every row
+	rows, failed, zero, negative, rounded, rewards, equal int
+	unknown                                               map[common.Address]int // transfers left out, by token
+	bare                                                  map[common.Address]int // transfers of tokens without decimals
+	zoneless                                              bool
+	undated                                               bool // and no other file dates all of its blocks
+	descends, ascends                                     bool // its blocks, as lines go down
+	last                                                  uint64
+	either                                                []common.Address // that take part in every row
 }
 
 // magic are the beginnings of files that are no CSV.
@@ -110,7 +113,9 @@ func (b *builder) read(f *file, src io.Reader) error {
 	r.csv.ReuseRecord = true
 	var errs []error
 	for header := true; len(errs) < maxErrors; header = false {
-		l.upTo = r.csv.InputOffset() + maxRecord
+		if l.upTo = r.csv.InputOffset() + maxRecord; header {
+			l.upTo = maxHeader
+		}
 		r.rec, err = r.csv.Read()
 		if err == io.EOF {
 			if header {
@@ -156,8 +161,10 @@ func (r *reader) unreadable(err error) error {
 		return e
 	}
 	if errors.Is(err, errLongRecord) {
-		e.Line = r.last + 1
-		e.Reason = fmt.Sprintf("a row is longer than %d MiB; a quotation mark may not be closed", maxRecord>>20)
+		e.Line, e.Reason = r.last+1, fmt.Sprintf("a row is longer than %d MiB; a quotation mark may not be closed", maxRecord>>20)
+		if r.format == nil {
+			e.Reason = fmt.Sprintf("the first line is longer than %d KiB; it must name the columns and no more", maxHeader>>10)
+		}
 		return e
 	}
 	e.Reason = "cannot be read: " + tracer.CleanText(err.Error(), 200)
@@ -329,6 +336,15 @@ func (r *reader) address(f field) common.Address {
 		r.bad(f, "%v", err)
 	}
 	return a
+}
+
+// token returns the asset of a contract. The address that logs the moves of
+// native coin (EIP-7708) is no contract.
+func (r *reader) token(f field) tracer.Asset {
+	if a := r.address(f); a != tracer.NativeLogs {
+		return tracer.TokenOf(r.chain.ID, a)
+	}
+	return tracer.NativeOf(r.chain.ID)
 }
 
 func (r *reader) hash() common.Hash {

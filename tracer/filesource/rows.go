@@ -72,15 +72,14 @@ func (r *reader) ownAsset(kind tracer.Kind) tracer.Asset {
 			a.Kind = tracer.USD
 			break
 		}
-		a.Kind = tracer.ERC20
-		if kind == tracer.KindNFT {
-			a.Kind = tracer.NFT
-		}
 		if token == "" {
 			r.bad(fToken, "a token transfer needs the address of the token's contract; leave it empty only for the chain's own coin, with kind native")
 			return a
 		}
-		a.Token = r.address(fToken)
+		a = r.token(fToken)
+		if kind == tracer.KindNFT {
+			a.Kind = tracer.NFT
+		}
 	default:
 		if token != "" {
 			r.bad(fToken, "a %s transfer moves the chain's own coin and has no token address; for a token the kind is token", kind)
@@ -104,9 +103,9 @@ func (r *reader) etlTokens() {
 	block, sec := r.block(), r.time()
 	index, known := r.index()
 	tx := r.tx(r.hash(), block, sec, index, known)
-	m := move{tx: tx, kind: tracer.KindToken, asset: tracer.TokenOf(r.chain.ID, r.address(fToken)),
+	m := move{tx: tx, kind: tracer.KindToken, asset: r.token(fToken),
 		from: r.address(fFrom), to: r.address(fTo), amount: r.integer(fValue), exact: true, position: r.need(fPosition)}
-	if !digits(m.position) {
+	if !digits(m.position) || !position(m.position) {
 		r.bad(fPosition, "%s is not a log index; write it in digits only", quote(m.position))
 	}
 	if r.err != nil {
@@ -217,13 +216,12 @@ func (r *reader) native(m move, done bool, fee uint256.Int) {
 }
 
 // flow reads a row of dollar flows: what one transaction moved between two
-// wallets, net. Equal rows are therefore one flow. A row below zero is a flow
-// the other way.
+// wallets, net. A row below zero is a flow the other way.
 func (r *reader) flow() {
 	block, sec := r.block(), r.time()
 	tx := r.tx(r.hash(), block, sec, 0, false)
 	m := move{tx: tx, kind: tracer.KindToken, asset: tracer.Asset{Chain: r.chain.ID, Kind: tracer.USD},
-		from: r.address(fFrom), to: r.address(fTo), exact: true, net: true}
+		from: r.address(fFrom), to: r.address(fTo), exact: true}
 	s := r.need(fValue)
 	if r.err != nil {
 		return

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,6 +63,9 @@ type Name struct {
 func Open(chain tracer.Chain, files ...string) (*Source, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("%w: no file with transfers was given", tracer.ErrUsage)
+	}
+	if len(files) > math.MaxUint16 {
+		return nil, fmt.Errorf("%w: %d files with transfers are too many; please join some", tracer.ErrUsage, len(files))
 	}
 	b := newBuilder(chain)
 	for _, f := range inOrder(files) {

@@ -31,8 +31,11 @@ func WriteCSV(w io.Writer, chain tracer.Chain, ts []tracer.Transfer) error {
 			return fmt.Errorf("write transfer of %s: it is on chain %d, not on %s", t.Tx.Hex(), t.Asset.Chain, chain.Title)
 		}
 		token, digits := "", ""
-		if t.Asset.Kind == tracer.ERC20 || t.Asset.Kind == tracer.NFT {
+		switch {
+		case t.Asset.Kind == tracer.ERC20 || t.Asset.Kind == tracer.NFT:
 			token = tracer.Hex(t.Asset.Token)
+		case t.Asset.Kind == tracer.Native && t.Kind == tracer.KindToken: // EIP-7708
+			token = tracer.Hex(tracer.NativeLogs)
 		}
 		symbol, decimals, known := chain.Describe(t.Asset)
 		if known {
