@@ -11,6 +11,7 @@ import (
 
 	"scamtrace/graphstore"
 	"scamtrace/tracer"
+	"scamtrace/tracer/report"
 )
 
 // A Job asks for the next turn of a case. It is a hint: whether there is
@@ -32,13 +33,6 @@ type Alerts interface {
 	Publish(ctx context.Context, a Alert) error
 }
 
-// A Signer signs manifests with Ed25519. Implementations are safe for
-// concurrent use.
-type Signer interface {
-	Sign(ctx context.Context, message []byte) ([]byte, error)
-	Public(ctx context.Context) ([]byte, error)
-}
-
 // An Opener opens a chain to be read up to a block, or up to the last final
 // one if pin is nil. A block that is gone is an error that wraps
 // [tracer.ErrReorg].
@@ -51,8 +45,8 @@ type App struct {
 	Bucket graphstore.Bucket
 	Queue  Queue
 	Open   Opener
-	Alerts Alerts // nil: only webhooks are told
-	Signer Signer // nil: bundles are not signed
+	Alerts Alerts        // nil: only webhooks are told
+	Signer report.Signer // nil: bundles are not signed
 
 	Auth  Authenticator // nil: whoever asks is the only user, which a server may allow on loopback alone
 	Hooks HookRules

@@ -1,0 +1,457 @@
+package functions
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"scamtrace/graphstore"
+	"scamtrace/tracer"
+	"scamtrace/tracer/ledger"
+	"scamtrace/tracer/report"
+	"scamtrace/tracer/walk"
+)
+
+// maxTries is how many turns in a row may end without any progress.
+const maxTries = 8
+
+// errNode marks trouble with the chain's node: the case waits, and the message
+// has done its work.
+var errNode = errors.New("the node")
+
+// Work gives a case a turn: it reads until nothing is left, which ends in a
+// report, or until the deadline of ctx nears, which ends in a saved state and
+// the next Job.
+//
+// An error means that the Job should come again: the bucket, the queue or the
+// signer failed, or ctx ended. Whatever else goes wrong is written into the
+// case, and a Job that is void is dropped.
+func (a *App) Work(ctx context.Context, j Job) error {
+	log := a.log().With("case", j.Case, "epoch", j.Epoch)
+	c, _, err := a.load(ctx, j.Workspace, j.Case)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errDamaged):
+		log.ErrorContext(ctx, "job dropped", "err", err)
+		return nil
+	case err != nil:
+		return err
+	case c.Epoch != j.Epoch:
+		log.InfoContext(ctx, "job dropped: of another epoch", "now", c.Epoch)
+		return nil
+	case !c.working():
+		return a.deliver(ctx, c)
+	}
+	start := time.Now()
+	err = a.turn(ctx, c)
+	a.metric(ctx, map[string]string{"Chain": c.Chain}, map[string]float64{"Turns": 1, "TurnSeconds": time.Since(start).Seconds()})
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errStale):
+		log.InfoContext(ctx, "job dropped: another worker was first")
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("case %s: %w", c.ID, context.Cause(ctx))
+	case errors.Is(err, errNode):
+		log.WarnContext(ctx, "the node fails", "err", err)
+		return a.wait(ctx, c, err)
+	case errors.Is(err, tracer.ErrUsage):
+		return a.fail(ctx, c, sentence(strings.TrimPrefix(err.Error(), tracer.ErrUsage.Error()+": ")))
+	}
+	if ce, ok := errors.AsType[*ledger.ConservationError](err); ok {
+		log.ErrorContext(ctx, "the books do not add up", "err", ce)
+		return a.fail(ctx, c, "The sums of this trace do not add up. This is a fault of the program; please report it with the number of the case.")
+	}
+	return fmt.Errorf("case %s: %w", c.ID, err)
+}
+
+// turn is one turn of a case that is at work.
+func (a *App) turn(ctx context.Context, c *Case) error {
+	want := ""
+	if c.Pinned != nil {
+		want = c.Pinned.Known
+	}
+	k, err := a.knowledge(ctx, want)
+	if err != nil {
+		return err
+	}
+	chain, err := k.chain(c.Chain)
+	if err != nil {
+		return err
+	}
+	if c.Pinned == nil {
+		if c, err = a.pin(ctx, c, chain, k); err != nil || c == nil {
+			return err
+		}
+	}
+	if c.Pinned.Known != k.id {
+		return a.again(ctx, c, "The labels or prices changed while it was traced, so it was traced again with the new ones.")
+	}
+	if c, err = a.adopt(ctx, c); err != nil {
+		return err
+	}
+	src, err := a.Open(ctx, chain, c.Pinned.tracer())
+	if errors.Is(err, tracer.ErrReorg) {
+		if c.Moved {
+			return a.fail(ctx, c, "The chain gave up a final block twice while it was traced, so nothing can be proven now. Please try again tomorrow.")
+		}
+		return a.again(ctx, c, "The chain gave up a final block while it was traced, so it was traced again up to another one.")
+	}
+	if err != nil {
+		return node(err)
+	}
+	return a.walk(ctx, c, chain, k, src)
+}
+
+// pin chooses the block that this run reads up to, and writes it down before
+// anything is read at it. A nil Case: nothing is final that was not before.
+func (a *App) pin(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge) (*Case, error) {
+	var gone bool
+	if c.Base != nil {
+		_, err := a.Open(ctx, chain, c.Base.tracer())
+		if gone = errors.Is(err, tracer.ErrReorg); err != nil && !gone {
+			return nil, node(err)
+		}
+	}
+	src, err := a.Open(ctx, chain, nil)
+	if err != nil {
+		return nil, node(err)
+	}
+	b, err := src.Pin(ctx)
+	if err != nil {
+		return nil, node(err)
+	}
+	if n := len(c.Reports); n > 0 && b.Number <= c.Reports[n-1].Block && !gone {
+		_, err := a.step(ctx, c, func(c *Case) {
+			c.rest(c.Reports[n-1].Status, "There was no new final block to read.", a.next(c))
+			if c.Base != nil {
+				c.Pinned, c.Base = &Pin{Block: *c.Base}, nil
+			}
+		})
+		return nil, err
+	}
+	return a.step(ctx, c, func(c *Case) {
+		c.Status, c.Due = StatusTracing, a.now().Add(lost)
+		c.Pinned = &Pin{Block: Block(b), Known: k.id, Notes: notes(src)}
+		if gone {
+			c.State, c.Base = 0, nil
+			c.Notes = append(c.Notes, "The block up to which the report before this one was read is no longer on the chain, so everything was read anew.")
+		}
+	})
+}
+
+// again begins the run anew, at a new block and from nothing.
+func (a *App) again(ctx context.Context, c *Case, note string) error {
+	c, err := a.step(ctx, c, func(c *Case) {
+		c.Pinned, c.Base, c.State, c.Moved = nil, nil, 0, true
+		c.Notes = append(c.Notes, note)
+		c.Progress = Progress{}
+		c.Epoch++
+		c.Due = a.now().Add(lost)
+	})
+	if err != nil {
+		return err
+	}
+	return a.send(ctx, c)
+}
+
+// walk reads until the end or the deadline.
+func (a *App) walk(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge, src tracer.Source) error {
+	end, reserve := a.deadline(ctx)
+	turn, cancel := context.WithDeadline(ctx, end.Add(-reserve))
+	defer cancel()
+	seeds, o, err := c.walkOptions(chain, k)
+	if err != nil {
+		return err
+	}
+	progress := c.Progress
+	o.Progress = func(p walk.Progress) {
+		progress = Progress{p.Wallets, p.Transfers, p.Requests, p.Waiting, p.Followed}
+	}
+	w, err := a.resume(ctx, c, src, seeds, o)
+	if err != nil {
+		return err
+	}
+	for more := true; more && turn.Err() == nil; {
+		if more, err = w.Step(turn); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if turn.Err() != nil {
+		return a.pause(ctx, c, w, progress, "")
+	}
+	res, err := w.Result()
+	if err != nil {
+		return err
+	}
+	if res.Stopped.Reason == tracer.ReasonSource && c.Tries+1 < maxTries {
+		return a.pause(ctx, c, w, progress, res.Stopped.Detail)
+	}
+	return a.finish(ctx, c, w, res, k, src, progress)
+}
+
+// resume begins a walk, goes on with a saved one, or extends that of an
+// earlier run.
+func (a *App) resume(ctx context.Context, c *Case, src tracer.Source, seeds []tracer.Seed, o walk.Options) (*walk.Walk, error) {
+	if c.State == 0 {
+		w, err := walk.New(ctx, src, seeds, o)
+		if err != nil && !errors.Is(err, tracer.ErrUsage) {
+			return nil, node(err)
+		}
+		return w, err
+	}
+	data, _, err := a.Bucket.Get(ctx, c.stateKey(c.State))
+	if err != nil {
+		return nil, err
+	}
+	if c.Base != nil {
+		return walk.Extend(ctx, bytes.NewReader(data), src, seeds, o)
+	}
+	return walk.Load(ctx, bytes.NewReader(data), src, seeds, o)
+}
+
+// pause saves the walk under the next epoch. Without trouble the next turn
+// follows at once; else the case waits.
+func (a *App) pause(ctx context.Context, c *Case, w *walk.Walk, p Progress, trouble string) error {
+	if err := a.save(ctx, c, w); err != nil {
+		return err
+	}
+	next, err := a.step(ctx, c, func(c *Case) {
+		if p != c.Progress {
+			c.Tries = 0
+		}
+		c.Status, c.Reason = StatusTracing, ""
+		c.Epoch++
+		c.State, c.Base, c.Progress = c.Epoch, nil, p
+		c.Due = a.now().Add(lost)
+		if trouble != "" {
+			c.troubled(a.now(), trouble)
+		}
+	})
+	if err != nil || trouble != "" {
+		return err
+	}
+	return a.send(ctx, next)
+}
+
+// save writes the state of the next epoch. If it is there, another worker was
+// first.
+func (a *App) save(ctx context.Context, c *Case, w *walk.Walk) error {
+	var b bytes.Buffer
+	if err := w.Save(&b); err != nil {
+		return err
+	}
+	_, err := a.Bucket.Create(ctx, c.stateKey(c.Epoch+1), b.Bytes())
+	if errors.Is(err, graphstore.ErrExists) {
+		return errStale
+	}
+	return err
+}
+
+// adopt goes on with the state of the next epoch if it is there: whoever wrote
+// it died before it could say so, or is about to find out that it is late.
+func (a *App) adopt(ctx context.Context, c *Case) (*Case, error) {
+	_, _, err := a.Bucket.Get(ctx, c.stateKey(c.Epoch+1))
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.step(ctx, c, func(c *Case) {
+		c.Status = StatusTracing
+		c.Epoch++
+		c.State, c.Base = c.Epoch, nil
+		c.Due = a.now().Add(lost)
+	})
+}
+
+func (c *Case) stateKey(epoch int) string { return c.key("state/%d.snap", epoch) }
+
+// finish writes the report and puts the case to rest.
+func (a *App) finish(ctx context.Context, c *Case, w *walk.Walk, res *walk.Result, k *knowledge, src tracer.Source, p Progress) error {
+	rep, files, err := a.bundle(ctx, c, res, k, src)
+	if err != nil {
+		return err
+	}
+	row := Row{
+		Block: c.Pinned.Number, Hash: c.Pinned.Hash.Hex(), Time: time.Unix(int64(c.Pinned.Time), 0).UTC(),
+		Status: StatusDone, Sentence: rep.Outcome.Sentence,
+	}
+	reason := ""
+	if !res.Complete() {
+		row.Status, reason = StatusPartial, sentence(res.Stopped.Detail)
+	}
+	d, err := a.compare(ctx, c, rep, src)
+	if err != nil {
+		return err
+	}
+	if d != nil {
+		row.Changes = d.Sentence
+	}
+	for _, f := range files {
+		if err := a.put(ctx, c.key("reports/%d/%s", row.Block, f.Name), f.Data); err != nil {
+			return err
+		}
+		row.Files = append(row.Files, f.Name)
+	}
+	slices.Sort(row.Files)
+	if err := a.save(ctx, c, w); err != nil {
+		return err
+	}
+	to, err := a.recipients(ctx, c.Workspace, d)
+	if err != nil {
+		return err
+	}
+	c, err = a.step(ctx, c, func(c *Case) {
+		c.Epoch++
+		c.State, c.Base, c.Progress, row.At = c.Epoch, nil, p, a.now()
+		c.Reports = append(c.Reports, row)
+		c.rest(row.Status, reason, a.next(c))
+		for _, to := range to {
+			c.Alerts = append(c.Alerts, Parcel{ID: fmt.Sprintf("%s-%d", c.ID, row.Block), Block: row.Block, To: to})
+			c.Due = a.now().Add(lost)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	a.log().InfoContext(ctx, "report", "case", c.ID, "status", c.Status, "block", row.Block, "requests", p.Requests, "wallets", p.Wallets)
+	a.metric(ctx, map[string]string{"Chain": c.Chain}, map[string]float64{"Reports": 1, "Requests": float64(p.Requests), "Wallets": float64(p.Wallets)})
+	return a.deliver(ctx, c)
+}
+
+// rest puts the case to rest.
+func (c *Case) rest(s Status, reason string, due time.Time) {
+	c.Status, c.Reason, c.Tries, c.Due = s, reason, 0, due
+}
+
+// put creates an object that is a pure function of the case; that it is there
+// with the same bytes is as good.
+func (a *App) put(ctx context.Context, key string, data []byte) error {
+	_, err := a.Bucket.Create(ctx, key, data)
+	if !errors.Is(err, graphstore.ErrExists) {
+		return err
+	}
+	have, _, err := a.Bucket.Get(ctx, key)
+	if err == nil && !bytes.Equal(have, data) {
+		err = fmt.Errorf("%w: %s is there with other bytes than the same trace gives now", tracer.ErrUsage, key[strings.LastIndexByte(key, '/')+1:])
+	}
+	return err
+}
+
+// wait writes trouble with the node into the case and leaves it to the
+// schedule.
+func (a *App) wait(ctx context.Context, c *Case, trouble error) error {
+	text := strings.TrimPrefix(trouble.Error(), errNode.Error()+": ")
+	if c.Tries+1 >= maxTries {
+		return a.fail(ctx, c, sentence("The chain could not be read: "+text)+" You can have it tried again.")
+	}
+	_, err := a.step(ctx, c, func(c *Case) { c.troubled(a.now(), text) })
+	return stale(err)
+}
+
+// troubled counts a try and sets the time of the next: a minute later, then
+// two, four, and so on up to an hour.
+func (c *Case) troubled(now time.Time, trouble string) {
+	c.Due = now.Add(min(time.Minute<<c.Tries, time.Hour))
+	c.Tries++
+	c.Reason = sentence("The chain cannot be read now, and it will be tried again: " + trouble)
+}
+
+// fail ends the run. What was read stays for whoever resumes it.
+func (a *App) fail(ctx context.Context, c *Case, reason string) error {
+	a.log().WarnContext(ctx, "case failed", "case", c.ID)
+	a.metric(ctx, map[string]string{"Chain": c.Chain}, map[string]float64{"Failures": 1})
+	_, err := a.step(ctx, c, func(c *Case) {
+		c.rest(StatusFailed, reason, c.Created.Add(a.retention()))
+		c.Epoch++
+	})
+	return stale(err)
+}
+
+func stale(err error) error {
+	if errors.Is(err, errStale) {
+		return nil
+	}
+	return err
+}
+
+func (a *App) send(ctx context.Context, c *Case) error {
+	return a.Queue.Send(ctx, Job{c.Workspace, c.ID, c.Epoch})
+}
+
+// walkOptions are the seeds and the settings of the walk.
+func (c *Case) walkOptions(chain tracer.Chain, k *knowledge) ([]tracer.Seed, walk.Options, error) {
+	o := walk.Options{Chain: chain, Since: c.Options.Since, Until: c.Options.Until}
+	o.Limits = walk.Limits{Requests: c.Options.MaxRequests, Wallets: c.Options.MaxWallets, Hub: c.Options.Hub}
+	var err error
+	if c.Options.Policy != "" {
+		if o.Policy, err = ledger.ParsePolicy(c.Options.Policy); err != nil {
+			return nil, o, err
+		}
+	}
+	if c.Options.MinUSD != "" {
+		if o.Limits.MinUSD, err = tracer.ParseDollars(c.Options.MinUSD); err != nil {
+			return nil, o, err
+		}
+	}
+	o.Know(k.labels, k.prices)
+	var seeds []tracer.Seed
+	for _, text := range c.Seeds {
+		s, err := tracer.ParseSeed(text)
+		if err != nil {
+			return nil, o, err
+		}
+		seeds = append(seeds, s)
+	}
+	return seeds, o, nil
+}
+
+// bundle builds the report and its files, the manifest and its signature last.
+func (a *App) bundle(ctx context.Context, c *Case, res *walk.Result, k *knowledge, src tracer.Source) (*report.Report, []report.NamedFile, error) {
+	all := slices.Concat(c.Pinned.Notes, notes(src), k.notes, c.Notes)
+	slices.Sort(all)
+	rep := report.Build(report.Input{
+		Walk: res, Labels: k.labels, Prices: k.prices, Version: a.Version, Reference: c.ID, Source: "a JSON-RPC node",
+		Since: c.Options.Since, Until: c.Options.Until, Notes: slices.Compact(all),
+	})
+	files, err := report.Bundle(ctx, rep, a.Signer)
+	return rep, files, err
+}
+
+// notes are what a source could not do.
+func notes(src tracer.Source) []string {
+	if s, ok := src.(interface{ Notes() []string }); ok {
+		return s.Notes()
+	}
+	return nil
+}
+
+// node marks an error of the chain's node, unless the asker can mend it.
+func node(err error) error {
+	if errors.Is(err, tracer.ErrUsage) && !errors.Is(err, tracer.ErrWrongChain) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errNode, err)
+}
+
+// sentence begins a text with a capital and ends it with a full stop.
+func sentence(s string) string {
+	if s == "" {
+		return ""
+	}
+	s = strings.ToUpper(s[:1]) + s[1:]
+	if !strings.HasSuffix(s, ".") {
+		s += "."
+	}
+	return s
+}
