@@ -56,7 +56,7 @@ func (s *Set) Load(file string) (notes []string, err error) {
 // was. notes say in a sentence each what was left out: rows of chains that are
 // not traced.
 func (s *Set) ReadCSV(r io.Reader, name string) (notes []string, err error) {
-	ls, notes, err := readCSV(r, name)
+	ls, notes, err := readCSV(r, name, s.also...)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (s *Set) ReadCSV(r io.Reader, name string) (notes []string, err error) {
 	return notes, nil
 }
 
-func readCSV(r io.Reader, name string) ([]Label, []string, error) {
+func readCSV(r io.Reader, name string, also ...tracer.Chain) ([]Label, []string, error) {
 	name = tracer.CleanText(name, 200)
 	cr := csv.NewReader(skipBOM(&capped{r: r, left: MaxCSV}))
 	cr.ReuseRecord = true
@@ -98,7 +98,7 @@ func readCSV(r io.Reader, name string) ([]Label, []string, error) {
 			}
 			continue
 		}
-		l, known, err := cols.label(row)
+		l, known, err := cols.label(row, also)
 		if err != nil {
 			return fail("%v", reason(err))
 		}
@@ -150,13 +150,16 @@ func (c columns) field(row []string, name string) string {
 }
 
 // label reads a row. known is false where its chain is not traced.
-func (c columns) label(row []string) (l Label, known bool, err error) {
+func (c columns) label(row []string, also []tracer.Chain) (l Label, known bool, err error) {
 	l = Label{
 		Name: c.field(row, "name"), Category: Category(c.field(row, "category")),
 		Confidence: MinService, Source: c.field(row, "source"),
 	}
 	chain := c.field(row, "chain")
-	if id, err := strconv.ParseUint(chain, 10, 64); err == nil {
+	own := slices.IndexFunc(also, func(c tracer.Chain) bool { return c.Name == chain || strconv.FormatUint(c.ID, 10) == chain })
+	if own >= 0 {
+		l.Wallet.Chain = also[own].ID
+	} else if id, err := strconv.ParseUint(chain, 10, 64); err == nil {
 		if _, traced := tracer.ChainByID(id); !traced {
 			return l, false, nil
 		}

@@ -334,3 +334,21 @@ func FuzzReadTagPack(f *testing.F) {
 	f.Add("x: &a {network: ETH}\ntags: [{<<: *a}]\n---\n")
 	fuzz(f, readTagPack)
 }
+
+func TestLabelsOfAnOwnChain(t *testing.T) {
+	own := tracer.Chain{ID: 4242, Name: "mine"}
+	const rows = "chain,address,name,category\nmine,0x00000000000000000000000000000000000000a1,Bank,exchange\n4242,0x00000000000000000000000000000000000000a2,Bank,exchange\n"
+	s := new(label.Set)
+	s.Also(own)
+	if notes, err := s.ReadCSV(strings.NewReader(rows), "own.csv"); err != nil || len(notes) > 0 || s.Len() != 2 {
+		t.Errorf("ReadCSV with the chain known: %d labels, %q, %v", s.Len(), notes, err)
+	}
+	for l := range s.All() {
+		if l.Wallet.Chain != own.ID {
+			t.Errorf("a label is of chain %d, want %d", l.Wallet.Chain, own.ID)
+		}
+	}
+	if _, err := new(label.Set).ReadCSV(strings.NewReader(rows), "own.csv"); err == nil {
+		t.Error("ReadCSV takes a chain that nobody knows")
+	}
+}

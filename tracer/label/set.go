@@ -49,9 +49,14 @@ func (l Label) clean() (Label, error) {
 // A Set is a set of labels. The zero value is empty. It is safe for concurrent
 // reads once it is filled.
 type Set struct {
-	of map[tracer.Wallet][]Label // sorted by compare, no two the same
-	n  int
+	of   map[tracer.Wallet][]Label // sorted by compare, no two the same
+	n    int
+	also []tracer.Chain
 }
+
+// Also has [Set.ReadCSV] know chains, by name or number, that the chain table
+// does not have.
+func (s *Set) Also(chains ...tracer.Chain) { s.also = append(s.also, chains...) }
 
 // Add adds a label; the same label twice is one. Its name and source are
 // cleaned. It refuses a label without a name, with an unknown category, or
