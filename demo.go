@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"fmt"
 
 	"scamtrace/tracer"
@@ -84,11 +85,16 @@ func verifyCommand() *cobra.Command {
 		Short: "Check that nothing in a report was changed and that its sums add up",
 		Args:  needArgs(1, "the folder of a report"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := report.Verify(args[0])
+			v, err := report.Verify(args[0], nil)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d files are as they were written, and the sums add up.\n", len(m.Files))
+			fmt.Fprintf(cmd.OutOrStdout(), "%d files are as they were written, and the sums add up.\n", len(v.Manifest.Files))
+			if v.Signer == nil {
+				fmt.Fprintln(cmd.OutOrStdout(), "The report is not signed.")
+			} else {
+				fmt.Fprintf(cmd.OutOrStdout(), "The report is signed with the key %s.\n", base64.StdEncoding.EncodeToString(v.Signer))
+			}
 			return nil
 		},
 	}

@@ -35,8 +35,10 @@ func (f *sourceFlags) add(cmd *cobra.Command) {
 type reading struct {
 	chain  tracer.Chain
 	source tracer.Source
-	about  string   // the source, in words
-	notes  []string // what the source had to leave out, in sentences
+	about  string // the source, in words
+	// endpoints are the URLs of the source, with their keys.
+	endpoints []string
+	notes     []string // what the source had to leave out, in sentences
 }
 
 // open opens the files, or connects to the endpoint.
@@ -65,7 +67,7 @@ func (f *sourceFlags) open(ctx context.Context) (r reading, err error) {
 	if err != nil {
 		return r, err
 	}
-	r.source, r.about, r.notes = src, "a JSON-RPC node", src.Notes()
+	r.source, r.about, r.notes, r.endpoints = src, "a JSON-RPC node", src.Notes(), []string{f.rpc}
 	return r, nil
 }
 

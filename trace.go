@@ -43,7 +43,7 @@ func (j *job) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	r := report.Build(j.input(res))
-	if _, err := report.WriteBundle(j.out, r); err != nil {
+	if err := report.WriteBundle(context.WithoutCancel(ctx), j.out, r, nil); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	if err := report.Summary(stdout, r, j.out); err != nil {
@@ -70,7 +70,7 @@ func (j *job) options() walk.Options {
 func (j *job) input(res *walk.Result) report.Input {
 	return report.Input{
 		Walk: res, Labels: j.labels, Prices: j.prices,
-		Version: version(), Reference: j.reference, Source: j.about, Since: j.since, Until: j.until, Notes: j.notes,
+		Version: version(), Reference: j.reference, Source: j.about, Endpoints: j.endpoints, Since: j.since, Until: j.until, Notes: j.notes,
 	}
 }
 

@@ -3,15 +3,12 @@ package report
 import (
 	"cmp"
 	"fmt"
-	"iter"
-	"maps"
-	"math"
+	"net/url"
 	"slices"
-	"strings"
 	"time"
 
-	"scamtrace/graphstore"
 	"scamtrace/tracer"
+	"scamtrace/tracer/cluster"
 	"scamtrace/tracer/label"
 	"scamtrace/tracer/ledger"
 	"scamtrace/tracer/price"
@@ -26,10 +23,11 @@ type Input struct {
 	Walk      *walk.Result
 	Labels    *label.Set
 	Prices    *price.Book
-	Version   string // of the tool
-	Reference string // of the case
-	Source    string // what was read, in words
-	Since     uint64 // Unix seconds, as asked for
+	Version   string   // of the tool
+	Reference string   // of the case
+	Source    string   // what was read, in words
+	Endpoints []string // the URLs that were asked; only their hosts are kept
+	Since     uint64   // Unix seconds, as asked for
 	Until     uint64
 	Notes     []string // what the source could not do, in sentences
 }
@@ -41,104 +39,170 @@ func Build(in Input) *Report {
 	r := &Report{
 		Schema: Schema,
 		Tool:   Tool{"scamtrace", in.Version},
-		Case:   Case{tracer.CleanText(in.Reference, 80)},
+		Case:   Case{clean(in.Reference, 80)},
 		Chains: []Chain{{
 			ID: b.chainID(), Name: b.chain.Name, Title: b.chain.Title, Symbol: b.chain.Symbol,
 			Pinned: Block{b.w.Pinned.Number, hash(b.w.Pinned.Hash), stamp(b.w.Pinned.Time)},
-			Source: in.Source,
+			Source: clean(in.Source, 200), Endpoints: hosts(in.Endpoints),
 		}},
 		Parameters: Parameters{
 			Policy: b.w.Policy.String(), Since: stamp(in.Since), Until: stamp(in.Until),
 			MaxRequests: b.w.Limits.Requests, MaxWallets: b.w.Limits.Wallets,
 			MinUSD: b.w.Limits.MinUSD.Decimal(), HubTransfers: b.w.Limits.Hub,
 			Labels: LabelSet{label.Version, in.Labels.SHA256(), in.Labels.Len()},
+			Prices: PriceSet{in.Prices.SHA256()},
 		},
 	}
 	r.Clusters = b.who()
-	b.clusters = r.Clusters
-	b.graph()
+	b.names()
+	b.play()
+	b.reach()
 	r.Seeds = b.seeds()
+	r.Transfers, r.Flows = b.transfers, b.flows()
+	r.Conversions = b.conversions()
 	r.Exits = b.exits()
 	r.Gaps = b.gaps()
-	r.Totals = b.totals()
-	r.Wallets = b.wallets()
-	r.Transfers, r.Flows = b.transfers()
-	r.Conversions = b.conversions()
-	r.Policies = []Policy{{Name: r.Parameters.Policy, Exited: b.exited.list(b), Held: b.held.list(b)}}
-	r.Notes = b.notes()
+	r.Wallets = b.wallets(r.Clusters)
+	r.Totals = b.totals(r)
+	r.Policies = []Policy{{Name: r.Parameters.Policy, Exited: b.list(b.exited), Held: b.list(b.held)}}
+	for _, rule := range cluster.Rules() {
+		r.Rules = append(r.Rules, Rule{string(rule), rule.Method(), cluster.Measured(rule).String()})
+	}
+	r.Notes = b.notes(r)
 	r.Outcome.Status = "complete"
 	if s := b.w.Stopped; s.Reason != "" {
 		r.Outcome.Status = "partial"
-		r.Outcome.Reasons = []string{strings.ToUpper(s.Detail[:1]) + s.Detail[1:] + "."}
+		r.Outcome.Reasons = []string{sentence(cmp.Or(clean(s.Detail, 390), string(s.Reason)))}
 	}
 	r.Outcome.Sentence = Sentence(r)
 	return r
 }
 
+// builder holds what the parts of a report are made from. Wallets and assets
+// are the numbers of the walk's store.
 type builder struct {
 	Input
 	w     *walk.Result
 	chain *tracer.Chain
 
 	deposits map[common.Address]Label // of addresses that forward only to one service
-	clusters []Cluster
+	assets   []asset
+	hexes    []string // of wallets that were named, by wallet
 
-	hop    map[tracer.Wallet]int
-	view   *graphstore.View
-	exited money // of Arrivals that are not burned
-	held   money
-	burned money
-	gap    money
+	lives     []*life // by wallet; nil: not touched
+	transfers []Transfer
+	moved     []flow
+	hop       []int32  // by wallet; -1: not reached
+	parent    []uint32 // by wallet: where the shortest way from a seed comes from
+
+	exited, held money
 }
 
-// money is amounts by asset, with their dollars.
-type money map[uint32]*sum
-
-type sum struct {
-	amount uint256.Int
-	usd    tracer.Micros
-	priced bool // all of it
+// An asset is one of the store, in the words of a report.
+type asset struct {
+	id, symbol string
+	decimals   uint8
+	known      bool // its decimals are
 }
 
-func (m money) add(b *builder, asset uint32, amount *uint256.Int, at uint64) {
-	s := m[asset]
-	if s == nil {
-		s = &sum{priced: true}
-		m[asset] = s
+// a life is what traced money did at one wallet.
+type life struct {
+	received, sent, held, exited, off, gap money
+	first, last                            uint64
+}
+
+// A flow is all traced transfers of one asset between two wallets.
+type flow struct {
+	from, to, asset uint32
+	amount          uint256.Int
+	usd             dollars
+	n               int
+	first, last     uint64
+}
+
+// mostUSD is where dollars stop counting, so that no sum overflows.
+const mostUSD = 999_999_999_999 * tracer.Dollar
+
+func plus(a, b tracer.Micros) tracer.Micros { return min(a+b, mostUSD) }
+
+// usd is the value of an amount in whole cents.
+func (b *builder) usd(asset uint32, amount *uint256.Int, at uint64) (tracer.Micros, string, bool) {
+	usd, source, ok := b.Prices.USD(b.w.Store.Asset(asset), amount, at)
+	return (min(usd, mostUSD-1) + 5_000) / 10_000 * 10_000, source, ok
+}
+
+// dollars is a sum of amounts, some of which may have no price.
+type dollars struct {
+	sum            tracer.Micros
+	known, missing bool
+}
+
+func (d *dollars) add(usd tracer.Micros, ok bool) {
+	if ok {
+		d.sum, d.known = plus(d.sum, usd), true
+	} else {
+		d.missing = true
 	}
-	s.amount.Add(&s.amount, amount)
-	usd, _, ok := b.price(asset, amount, at)
-	s.usd += usd
-	s.priced = s.priced && ok
 }
 
-func (m money) usd() (total tracer.Micros, priced bool) {
-	priced = true
-	for _, s := range m {
-		total += s.usd
-		priced = priced && s.priced
-	}
-	return total, priced
-}
-
-// dollars is empty where no part has a price.
-func (m money) dollars() string {
-	total, priced := m.usd()
-	if total == 0 && !priced {
+// String is empty where no part has a price.
+func (d dollars) String() string {
+	if d.missing && !d.known {
 		return ""
 	}
-	return total.Decimal()
+	return d.sum.Decimal()
 }
 
-func (m money) list(b *builder) []Amount {
+// money is amounts, each asset once.
+type money []sum
+
+type sum struct {
+	asset  uint32
+	amount uint256.Int
+	usd    dollars
+}
+
+func (m *money) add(asset uint32, amount *uint256.Int, usd tracer.Micros, ok bool) {
+	i := slices.IndexFunc(*m, func(s sum) bool { return s.asset == asset })
+	if i < 0 {
+		i = len(*m)
+		*m = append(*m, sum{asset: asset})
+	}
+	s := &(*m)[i]
+	s.amount.Add(&s.amount, amount)
+	s.usd.add(usd, ok)
+}
+
+// of is the amount of one asset.
+func (m money) of(asset uint32) *uint256.Int {
+	for i := range m {
+		if m[i].asset == asset {
+			return &m[i].amount
+		}
+	}
+	return new(uint256.Int)
+}
+
+// dollars adds up the assets that have a price for all of their amount.
+func (m money) dollars() (d dollars) {
+	for i := range m {
+		if !m[i].amount.IsZero() {
+			d.add(m[i].usd.sum, !m[i].usd.missing)
+		}
+	}
+	return d
+}
+
+func (b *builder) list(m money) []Amount {
 	list := []Amount{}
-	for id, s := range m {
+	for i := range m {
+		s := &m[i]
 		if s.amount.IsZero() {
 			continue
 		}
-		a := b.amount(id, &s.amount)
-		if s.priced {
-			a.USD = s.usd.Decimal()
+		a := b.amount(s.asset, &s.amount)
+		if !s.usd.missing {
+			a.USD = s.usd.String()
 		}
 		list = append(list, a)
 	}
@@ -146,18 +210,11 @@ func (m money) list(b *builder) []Amount {
 	return list
 }
 
-func (b *builder) price(asset uint32, amount *uint256.Int, at uint64) (tracer.Micros, string, bool) {
-	return b.Prices.USD(b.w.Store.Asset(asset), amount, at)
-}
-
-func (b *builder) amount(asset uint32, v *uint256.Int) Amount {
-	a := b.w.Store.Asset(asset)
-	symbol, decimals, ok := b.chain.Describe(a)
-	out := Amount{Asset: a.String(), Symbol: symbol, Amount: v.Dec()}
-	if ok {
-		out.Readable = tracer.Readable(v, decimals)
-	} else {
-		out.Symbol = "token"
+func (b *builder) amount(n uint32, v *uint256.Int) Amount {
+	a := &b.assets[n]
+	out := Amount{Asset: a.id, Symbol: a.symbol, Amount: v.Dec()}
+	if a.known {
+		out.Readable = tracer.Readable(v, a.decimals)
 	}
 	return out
 }
@@ -166,6 +223,19 @@ func (b *builder) chainID() string { return fmt.Sprintf("eip155:%d", b.chain.ID)
 
 func (b *builder) address(wallet uint32) common.Address { return b.w.Store.Wallet(wallet).Address }
 
+// hex is a wallet's address in lower case, made once.
+func (b *builder) hex(wallet uint32) string {
+	s := &b.hexes[wallet]
+	if *s == "" {
+		*s = tracer.Hex(b.address(wallet))
+	}
+	return *s
+}
+
+func (b *builder) compare(x, y uint32) int { return b.address(x).Cmp(b.address(y)) }
+
+func (b *builder) tx(entry int) string { return b.w.Store.Tx(b.w.Entries[entry].Tx).Hex() }
+
 func hash(h common.Hash) string {
 	if h == (common.Hash{}) {
 		return ""
@@ -173,80 +243,293 @@ func hash(h common.Hash) string {
 	return h.Hex()
 }
 
+// stamp writes a time, or nothing for zero and what RFC 3339 cannot say.
 func stamp(t uint64) string {
-	if t == 0 || t > math.MaxInt32*1000 {
+	const year10000 = 253402300800
+	if t == 0 || t >= year10000 {
 		return ""
 	}
 	return time.Unix(int64(t), 0).UTC().Format(time.RFC3339)
 }
 
-// graph builds the graph of traced flows, for hops and paths.
-func (b *builder) graph() {
-	s := graphstore.New()
-	s.AddFlows(func(yield func(graphstore.Pair, graphstore.Flow) bool) {
-		for from, to := range b.steps() {
-			if !yield(graphstore.Pair{From: b.w.Store.Wallet(from), To: b.w.Store.Wallet(to)}, graphstore.Flow{Transfers: 1}) {
-				return
-			}
+// hosts are the hosts of URLs, sorted, each once. Keys are often in the rest.
+func hosts(urls []string) []string {
+	out := []string{}
+	for _, s := range urls {
+		if u, err := url.Parse(s); err == nil && u.Hostname() != "" && all(u.Hostname(), isWord) {
+			out = append(out, u.Hostname())
 		}
-	})
-	b.view = s.Freeze()
-	b.hop = make(map[tracer.Wallet]int)
-	var seeds []tracer.Wallet
-	for _, s := range b.w.Seeds {
-		seeds = append(seeds, s.Wallet)
-		b.hop[s.Wallet] = 0
 	}
-	maps.Insert(b.hop, b.view.Reach(seeds, math.MaxInt32))
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
-// steps yields where traced money went, wallet to wallet.
-func (b *builder) steps() iter.Seq2[uint32, uint32] {
-	return func(yield func(uint32, uint32) bool) {
-		for _, m := range b.w.Books.Moves {
-			if e := &b.w.Entries[m.Entry]; e.Kind != tracer.KindFee && !yield(e.From, e.To) {
-				return
+func (b *builder) names() {
+	s := b.w.Store
+	b.hexes = make([]string, s.Wallets())
+	for n := range s.Assets() {
+		a := s.Asset(uint32(n))
+		x := asset{id: a.String()}
+		if x.symbol, x.decimals, x.known = b.chain.Describe(a); !x.known {
+			x.symbol = "token"
+		}
+		b.assets = append(b.assets, x)
+	}
+}
+
+// at returns the life of a wallet, which had traced money at a time.
+func (b *builder) at(wallet uint32, time uint64) *life {
+	l := b.lives[wallet]
+	if l == nil {
+		l = &life{first: time, last: time}
+		b.lives[wallet] = l
+	}
+	l.first, l.last = min(l.first, time), max(l.last, time)
+	return l
+}
+
+// play goes through the books once and writes down what happened at every
+// wallet, every transfer and every flow.
+func (b *builder) play() {
+	b.lives = make([]*life, b.w.Store.Wallets())
+	books := b.w.Books
+	for i := range books.Receipts {
+		r := &books.Receipts[i]
+		t := b.w.Entries[r.Entry].Time
+		usd, _, ok := b.usd(r.Asset, &r.Amount, t)
+		b.at(r.Wallet, t).received.add(r.Asset, &r.Amount, usd, ok)
+	}
+	b.transfers = make([]Transfer, 0, len(books.Moves))
+	flows := make(map[[3]uint32]int)
+	for i := range books.Moves {
+		m := &books.Moves[i]
+		e := &b.w.Entries[m.Entry]
+		usd, source, ok := b.usd(e.Asset, &m.Traced, e.Time)
+		b.transfer(m, usd, source, ok)
+		if e.Kind == tracer.KindFee {
+			b.at(e.From, e.Time).off.add(e.Asset, &m.Traced, usd, ok)
+			continue
+		}
+		b.at(e.From, e.Time).sent.add(e.Asset, &m.Traced, usd, ok)
+		b.at(e.To, e.Time).received.add(e.Asset, &m.Traced, usd, ok)
+		k := [3]uint32{e.From, e.To, e.Asset}
+		n, seen := flows[k]
+		if !seen {
+			n = len(b.moved)
+			flows[k] = n
+			b.moved = append(b.moved, flow{from: e.From, to: e.To, asset: e.Asset, first: e.Time})
+		}
+		f := &b.moved[n]
+		f.amount.Add(&f.amount, &m.Traced)
+		f.usd.add(usd, ok)
+		f.n++
+		f.last = e.Time
+	}
+	for i := range books.Conversions {
+		c := &books.Conversions[i]
+		t := b.w.Entries[c.Entry].Time
+		for _, p := range c.Out {
+			usd, _, ok := b.usd(p.Asset, &p.Amount, t)
+			b.at(c.Payer, t).sent.add(p.Asset, &p.Amount, usd, ok)
+		}
+		for _, p := range c.In {
+			usd, _, ok := b.usd(p.Asset, &p.Amount, t)
+			b.at(c.Receiver, t).received.add(p.Asset, &p.Amount, usd, ok)
+		}
+	}
+	for i := range b.w.Held {
+		h := &b.w.Held[i]
+		usd, _, ok := b.usd(h.Asset, &h.Amount, h.Time)
+		b.at(h.Wallet, h.Time).held.add(h.Asset, &h.Amount, usd, ok)
+		b.held.add(h.Asset, &h.Amount, usd, ok)
+	}
+	for i := range b.w.Gaps {
+		g := &b.w.Gaps[i]
+		for n := range g.Money {
+			p := &g.Money[n]
+			usd, _, ok := b.usd(p.Asset, &p.Amount, p.Time)
+			b.at(g.Wallet, p.Time).gap.add(p.Asset, &p.Amount, usd, ok)
+		}
+	}
+}
+
+// transfer writes down one move. Neighbors share what they have in common.
+func (b *builder) transfer(m *ledger.Move, usd tracer.Micros, source string, ok bool) {
+	t := b.w.Store.Transfer(b.w.Rows[m.Entry])
+	e := &b.w.Entries[m.Entry]
+	amount := b.amount(e.Asset, &e.Amount)
+	row := Transfer{
+		Block: t.Block, Position: t.Position, Kind: t.Kind.String(), Asset: amount.Asset, Symbol: amount.Symbol,
+		From: b.hex(e.From), To: b.hex(e.To), Amount: amount.Amount, Readable: amount.Readable,
+		Traced: amount.Amount, TracedReadable: amount.Readable,
+	}
+	if !m.Traced.Eq(&e.Amount) {
+		part := b.amount(e.Asset, &m.Traced)
+		row.Traced, row.TracedReadable = part.Amount, part.Readable
+	}
+	if ok {
+		row.USD, row.PriceSource = usd.Decimal(), source
+	}
+	if n := len(b.transfers); n > 0 && b.transfers[n-1].Block == t.Block {
+		last := &b.transfers[n-1]
+		row.Chain, row.BlockHash, row.Time = last.Chain, last.BlockHash, last.Time
+		if b.w.Entries[b.w.Books.Moves[n-1].Entry].Tx == e.Tx {
+			row.Tx = last.Tx
+		}
+	} else {
+		row.Chain, row.BlockHash, row.Time = b.chainID(), hash(t.BlockHash), stamp(t.Time)
+	}
+	if row.Tx == "" {
+		row.Tx = t.Tx.Hex()
+	}
+	b.transfers = append(b.transfers, row)
+}
+
+// reach finds the fewest hops from a seed to every wallet, and a way. Of
+// several ways it takes the one over the lowest addresses.
+func (b *builder) reach() {
+	next := make(map[uint32][]uint32)
+	for i := range b.moved {
+		f := &b.moved[i]
+		next[f.from] = append(next[f.from], f.to)
+	}
+	for i := range b.w.Books.Conversions {
+		if c := &b.w.Books.Conversions[i]; c.Payer != c.Receiver {
+			next[c.Payer] = append(next[c.Payer], c.Receiver)
+		}
+	}
+	b.hop = make([]int32, b.w.Store.Wallets())
+	for i := range b.hop {
+		b.hop[i] = -1
+	}
+	b.parent = make([]uint32, len(b.hop))
+	var level []uint32
+	for _, s := range b.w.Seeds {
+		if id, ok := b.w.Store.WalletID(s.Wallet); ok && b.hop[id] < 0 {
+			b.hop[id] = 0
+			level = append(level, id)
+		}
+	}
+	for hop := int32(1); len(level) > 0; hop++ {
+		slices.SortFunc(level, b.compare)
+		var found []uint32
+		for _, from := range level {
+			for _, to := range next[from] {
+				if b.hop[to] < 0 {
+					b.hop[to], b.parent[to] = hop, from
+					found = append(found, to)
+				}
 			}
 		}
-		for _, c := range b.w.Books.Conversions {
-			if c.Payer != c.Receiver && !yield(c.Payer, c.Receiver) {
-				return
-			}
-		}
+		level = found
 	}
 }
 
 // path is the shortest way from a seed to a wallet, in addresses.
-func (b *builder) path(to tracer.Wallet) []string {
-	var best []tracer.Wallet
-	for _, s := range b.w.Seeds {
-		if s.Wallet == to {
-			return []string{tracer.Hex(to.Address)}
-		}
-		if p := b.view.Path(s.Wallet, to); p != nil && (best == nil || len(p) < len(best)) {
-			best = p
-		}
+func (b *builder) path(to uint32) []string {
+	out := []string{b.hex(to)}
+	for b.hop[to] > 0 {
+		to = b.parent[to]
+		out = append(out, b.hex(to))
 	}
-	out := []string{}
-	for _, w := range best {
-		out = append(out, tracer.Hex(w.Address))
-	}
+	slices.Reverse(out)
 	return out
 }
 
 func (b *builder) seeds() []Seed {
-	out := []Seed{}
-	for _, s := range b.w.Seeds {
-		got := money{}
-		for _, r := range b.w.Books.Receipts {
-			e := &b.w.Entries[r.Entry]
-			if b.w.Store.Wallet(r.Wallet) == s.Wallet && (s.Tx == (common.Hash{}) || b.w.Store.Tx(e.Tx) == s.Tx) {
-				got.add(b, r.Asset, &r.Amount, e.Time)
+	at := make(map[walk.Seed]int)
+	seeds := []Seed{}
+	sums := make([]money, len(b.w.Seeds))
+	for n, s := range b.w.Seeds {
+		at[s] = n
+		seeds = append(seeds, Seed{Address: tracer.Hex(s.Wallet.Address), Chain: b.chainID(), Tx: hash(s.Tx), Payments: []Payment{}})
+	}
+	for i := range b.w.Books.Receipts {
+		r := &b.w.Books.Receipts[i]
+		e := &b.w.Entries[r.Entry]
+		seed := walk.Seed{Wallet: b.w.Store.Wallet(r.Wallet), Tx: b.w.Store.Tx(e.Tx)}
+		n, ok := at[seed]
+		if !ok {
+			seed.Tx = common.Hash{}
+			n = at[seed]
+		}
+		usd, _, ok := b.usd(r.Asset, &r.Amount, e.Time)
+		a := b.amount(r.Asset, &r.Amount)
+		p := Payment{Block: e.Block, Time: stamp(e.Time), Tx: b.tx(r.Entry),
+			Asset: a.Asset, Symbol: a.Symbol, Amount: a.Amount, Readable: a.Readable, Unseen: r.Unseen}
+		if ok {
+			p.USD = usd.Decimal()
+		}
+		seeds[n].Payments = append(seeds[n].Payments, p)
+		sums[n].add(r.Asset, &r.Amount, usd, ok)
+	}
+	for n := range seeds {
+		seeds[n].Amounts, seeds[n].USD = b.list(sums[n]), sums[n].dollars().String()
+	}
+	return seeds
+}
+
+func (b *builder) flows() []Flow {
+	// What else went the same way, read from each sender once.
+	type way struct {
+		from, to tracer.Wallet
+		asset    tracer.Asset
+	}
+	all := make(map[way]uint256.Int, len(b.moved))
+	senders := make(map[uint32]bool)
+	for i := range b.moved {
+		f := &b.moved[i]
+		from := b.w.Store.Wallet(f.from)
+		all[way{from, b.w.Store.Wallet(f.to), b.w.Store.Asset(f.asset)}] = f.amount
+		senders[f.from] = true
+	}
+	for id := range senders {
+		from := b.w.Store.Wallet(id)
+		for to, f := range b.w.Store.Out(from) {
+			if k := (way{from, to, f.Asset}); f.Transfers > 0 {
+				if _, ok := all[k]; ok {
+					all[k] = f.Amount
+				}
 			}
 		}
-		out = append(out, Seed{
-			Address: tracer.Hex(s.Wallet.Address), Chain: b.chainID(), Tx: hash(s.Tx),
-			Amounts: got.list(b), USD: got.dollars(),
+	}
+	list := make([]Flow, 0, len(b.moved))
+	for i := range b.moved {
+		f := &b.moved[i]
+		whole := all[way{b.w.Store.Wallet(f.from), b.w.Store.Wallet(f.to), b.w.Store.Asset(f.asset)}]
+		a := b.amount(f.asset, &f.amount)
+		row := Flow{
+			From: b.hex(f.from), To: b.hex(f.to), Chain: b.chainID(), Asset: a.Asset, Symbol: a.Symbol,
+			Amount: whole.Dec(), Traced: a.Amount, Readable: a.Readable,
+			Transfers: f.n, First: stamp(f.first), Last: stamp(f.last),
+		}
+		if !f.usd.missing {
+			row.USD = f.usd.String()
+		}
+		list = append(list, row)
+	}
+	slices.SortFunc(list, func(x, y Flow) int {
+		return cmp.Or(cmp.Compare(x.From, y.From), cmp.Compare(x.To, y.To), cmp.Compare(x.Asset, y.Asset))
+	})
+	return list
+}
+
+func (b *builder) conversions() []Conversion {
+	out := []Conversion{}
+	for i := range b.w.Books.Conversions {
+		c := &b.w.Books.Conversions[i]
+		e := &b.w.Entries[c.Entry]
+		side := func(parts []ledger.Part) []Amount {
+			var m money
+			for _, p := range parts {
+				usd, _, ok := b.usd(p.Asset, &p.Amount, e.Time)
+				m.add(p.Asset, &p.Amount, usd, ok)
+			}
+			return b.list(m)
+		}
+		out = append(out, Conversion{
+			Chain: b.chainID(), Block: e.Block, Time: stamp(e.Time), Tx: b.tx(c.Entry),
+			Wallet: b.hex(c.Payer), Receiver: b.hex(c.Receiver), Out: side(c.Out), In: side(c.In),
 		})
 	}
 	return out
@@ -257,210 +540,148 @@ func (b *builder) seeds() []Seed {
 func (b *builder) exits() []Exit {
 	type exit struct {
 		Exit
-		money money
-		usd   tracer.Micros
-		times []uint64
-	}
-	b.exited, b.burned = money{}, money{}
-	by := make(map[common.Address]*exit)
-	for _, a := range b.w.Arrivals {
-		e := &b.w.Entries[a.Entry]
-		at := b.w.Store.Wallet(a.Wallet)
-		l, ok := b.Labels.Service(at)
-		if l.Category.Burn() || at.Address == (common.Address{}) {
-			b.burned.add(b, a.Asset, &a.Amount, e.Time)
-			continue
-		}
-		b.exited.add(b, a.Asset, &a.Amount, e.Time)
-		x := Exit{Service: l.Name, Category: string(l.Category), Rule: "label", Confidence: l.Confidence, Source: l.Source}
-		if !ok {
-			x.Service, x.Category = "unknown service", "other"
-		}
-		if d, ok := b.deposits[b.address(e.From)]; ok && e.To == a.Wallet {
-			at = b.w.Store.Wallet(e.From)
-			x = Exit{Service: d.Name, Category: d.Category, Rule: "deposit", Confidence: d.Confidence, Source: d.Source}
-		}
-		g := by[at.Address]
-		if g == nil {
-			x.Address, x.Chain = tracer.Hex(at.Address), b.chainID()
-			x.Path = b.path(at)
-			g = &exit{Exit: x, money: money{}}
-			by[at.Address] = g
-		}
-		g.money.add(b, a.Asset, &a.Amount, e.Time)
-		g.times = append(g.times, e.Time)
-		if tx := b.w.Store.Tx(e.Tx).Hex(); !slices.Contains(g.Transactions, tx) {
-			g.Transactions = append(g.Transactions, tx)
-		}
+		wallet  uint32
+		money   money
+		usd     tracer.Micros
+		entries []int // that brought traced money to the address
 	}
 	var list []*exit
-	for _, g := range by {
-		g.Amounts, g.USD = g.money.list(b), g.money.dollars()
-		g.usd, _ = g.money.usd()
-		g.First, g.Last = stamp(slices.Min(g.times)), stamp(slices.Max(g.times))
-		list = append(list, g)
+	by := make(map[uint32]*exit)
+	for i := range b.w.Arrivals {
+		a := &b.w.Arrivals[i]
+		e := &b.w.Entries[a.Entry]
+		wallet := b.w.Store.Wallet(a.Wallet)
+		usd, _, ok := b.usd(a.Asset, &a.Amount, e.Time)
+		l, service := b.Labels.Service(wallet)
+		if l.Category.Burn() || wallet.Address == (common.Address{}) {
+			b.at(a.Wallet, e.Time).off.add(a.Asset, &a.Amount, usd, ok)
+			continue
+		}
+		b.at(a.Wallet, e.Time).exited.add(a.Asset, &a.Amount, usd, ok)
+		b.exited.add(a.Asset, &a.Amount, usd, ok)
+		at := a.Wallet
+		d, deposit := b.deposits[b.address(e.From)]
+		if deposit = deposit && e.To == a.Wallet; deposit {
+			at = e.From
+		}
+		x := by[at]
+		if x == nil {
+			x = &exit{wallet: at}
+			switch {
+			case deposit:
+				x.Exit = Exit{Service: d.Name, Category: d.Category, Rule: "deposit", Confidence: d.Confidence, Source: d.Source}
+			case service:
+				x.Exit = Exit{Service: l.Name, Category: string(l.Category), Rule: "label", Confidence: l.Confidence, Source: l.Source}
+			default:
+				x.Exit = Exit{Service: "unknown service", Category: string(label.Other), Rule: "label"}
+			}
+			by[at] = x
+			list = append(list, x)
+		}
+		x.money.add(a.Asset, &a.Amount, usd, ok)
+		if x.Rule == "label" {
+			x.entries = append(x.entries, a.Entry)
+		}
+	}
+	// A customer's credit is the payment into the deposit address, not the
+	// service's emptying of it.
+	paid := func(wallet uint32, entry int) {
+		if x := by[wallet]; x != nil && x.Rule == "deposit" {
+			x.entries = append(x.entries, entry)
+		}
+	}
+	for i := range b.w.Books.Receipts {
+		paid(b.w.Books.Receipts[i].Wallet, b.w.Books.Receipts[i].Entry)
+	}
+	for i := range b.w.Books.Moves {
+		if e := &b.w.Entries[b.w.Books.Moves[i].Entry]; e.Kind != tracer.KindFee {
+			paid(e.To, b.w.Books.Moves[i].Entry)
+		}
+	}
+	for i := range b.w.Books.Conversions {
+		paid(b.w.Books.Conversions[i].Receiver, b.w.Books.Conversions[i].Entry)
+	}
+	for _, x := range list {
+		x.Address, x.Chain, x.Path = b.hex(x.wallet), b.chainID(), b.path(x.wallet)
+		d := x.money.dollars()
+		x.Amounts, x.USD, x.usd = b.list(x.money), d.String(), d.sum
+		slices.Sort(x.entries)
+		x.Transactions = []string{}
+		for i, entry := range x.entries {
+			if i == 0 || b.w.Entries[x.entries[i-1]].Tx != b.w.Entries[entry].Tx {
+				x.Transactions = append(x.Transactions, b.tx(entry))
+			}
+		}
+		if n := len(x.entries); n > 0 {
+			x.First, x.Last = stamp(b.w.Entries[x.entries[0]].Time), stamp(b.w.Entries[x.entries[n-1]].Time)
+		}
 	}
 	slices.SortFunc(list, func(x, y *exit) int { return cmp.Or(cmp.Compare(y.usd, x.usd), cmp.Compare(x.Address, y.Address)) })
 	out := []Exit{}
-	for _, g := range list {
-		out = append(out, g.Exit)
+	for _, x := range list {
+		out = append(out, x.Exit)
 	}
 	return out
 }
 
 func (b *builder) gaps() []Gap {
-	type gap struct {
-		Gap
-		usd tracer.Micros
-	}
-	b.gap = money{}
-	var list []gap
-	for _, g := range b.w.Gaps {
-		m := money{}
-		for _, p := range g.Money {
-			m.add(b, p.Asset, &p.Amount, p.Time)
-			b.gap.add(b, p.Asset, &p.Amount, p.Time)
+	list := slices.Clone(b.w.Gaps)
+	at := func(g *walk.Gap) (m money) {
+		if l := b.lives[g.Wallet]; l != nil {
+			m = l.gap
 		}
-		usd, _ := m.usd()
-		list = append(list, gap{Gap{
-			Address: tracer.Hex(b.address(g.Wallet)), Chain: b.chainID(), Reason: string(g.Reason),
-			Amounts: m.list(b), USD: m.dollars(), Detail: tracer.CleanText(g.Detail, 400),
-		}, usd})
+		return m
 	}
-	slices.SortFunc(list, func(x, y gap) int { return cmp.Or(cmp.Compare(y.usd, x.usd), cmp.Compare(x.Address, y.Address)) })
+	slices.SortFunc(list, func(x, y walk.Gap) int {
+		return cmp.Or(cmp.Compare(at(&y).dollars().sum, at(&x).dollars().sum), b.compare(x.Wallet, y.Wallet))
+	})
 	out := []Gap{}
-	for _, g := range list {
-		out = append(out, g.Gap)
+	for i := range list {
+		g := &list[i]
+		out = append(out, Gap{
+			Address: b.hex(g.Wallet), Chain: b.chainID(), Reason: string(g.Reason),
+			Amounts: b.list(at(g)), USD: at(g).dollars().String(), Detail: clean(g.Detail, 400),
+		})
 	}
 	return out
 }
 
-func (b *builder) totals() Totals {
-	b.held = money{}
-	for _, h := range b.w.Held {
-		b.held.add(b, h.Asset, &h.Amount, h.Time)
-	}
-	reported, fees := money{}, money{}
-	for _, r := range b.w.Books.Receipts {
-		reported.add(b, r.Asset, &r.Amount, b.w.Entries[r.Entry].Time)
-	}
-	for _, m := range b.w.Books.Moves {
-		if e := &b.w.Entries[m.Entry]; e.Kind == tracer.KindFee {
-			fees.add(b, e.Asset, &m.Traced, e.Time)
-		}
-	}
-	of := func(m money, id uint32) *uint256.Int {
-		if s := m[id]; s != nil {
-			return &s.amount
-		}
-		return new(uint256.Int)
-	}
-	t := Totals{Assets: []AssetTotal{}}
-	for id := range b.w.Books.Totals {
-		total := &b.w.Books.Totals[id]
-		if *total == (ledger.Total{}) {
-			continue
-		}
-		n := uint32(id)
-		a := b.w.Store.Asset(n)
-		row := AssetTotal{Asset: a.String(), Symbol: b.amount(n, new(uint256.Int)).Symbol,
-			Reported: total.Reported.Dec(), ConvertedIn: total.ConvertedIn.Dec(), ConvertedOut: total.ConvertedOut.Dec(),
-			Exited: of(b.exited, n).Dec(), Held: of(b.held, n).Dec(), Gaps: of(b.gap, n).Dec(),
-			WrittenOff: new(uint256.Int).Add(of(fees, n), of(b.burned, n)).Dec(),
-		}
-		if _, decimals, ok := b.chain.Describe(a); ok {
-			row.Decimals = &decimals
-		}
-		t.Assets = append(t.Assets, row)
-	}
-	slices.SortFunc(t.Assets, func(x, y AssetTotal) int { return cmp.Compare(x.Asset, y.Asset) })
-	in, p1 := reported.usd()
-	exited, p2 := b.exited.usd()
-	held, p3 := b.held.usd()
-	fee, p4 := fees.usd()
-	burned, p5 := b.burned.usd()
-	gap, p6 := b.gap.usd()
-	// In whole cents, so that what is printed adds up.
-	cents := func(m tracer.Micros) tracer.Micros { return (m + 5_000) / 10_000 * 10_000 }
-	in, exited, held, off, gap := cents(in), cents(exited), cents(held), cents(fee+burned), cents(gap)
-	t.USD = USDTotal{
-		Reported: in.Decimal(), Exited: exited.Decimal(), Held: held.Decimal(), WrittenOff: off.Decimal(), Gaps: gap.Decimal(),
-		PriceChange: (exited + held + off + gap - in).Decimal(),
-		Unpriced:    !(p1 && p2 && p3 && p4 && p5 && p6),
-	}
-	return t
-}
-
-// a life is what traced money did at one wallet.
-type life struct {
-	received, sent, held money
-	first, last          uint64
-}
-
-func (b *builder) wallets() []Wallet {
-	lives := make(map[uint32]*life)
-	at := func(w uint32, t uint64) *life {
-		l := lives[w]
-		if l == nil {
-			l = &life{money{}, money{}, money{}, t, t}
-			lives[w] = l
-		}
-		l.first, l.last = min(l.first, t), max(l.last, t)
-		return l
-	}
-	for _, r := range b.w.Books.Receipts {
-		t := b.w.Entries[r.Entry].Time
-		at(r.Wallet, t).received.add(b, r.Asset, &r.Amount, t)
-	}
-	for _, m := range b.w.Books.Moves {
-		e := &b.w.Entries[m.Entry]
-		at(e.From, e.Time).sent.add(b, e.Asset, &m.Traced, e.Time)
-		if e.Kind != tracer.KindFee {
-			at(e.To, e.Time).received.add(b, e.Asset, &m.Traced, e.Time)
-		}
-	}
-	for _, c := range b.w.Books.Conversions {
-		t := b.w.Entries[c.Entry].Time
-		for _, p := range c.Out {
-			at(c.Payer, t).sent.add(b, p.Asset, &p.Amount, t)
-		}
-		for _, p := range c.In {
-			at(c.Receiver, t).received.add(b, p.Asset, &p.Amount, t)
-		}
-	}
-	for _, h := range b.w.Held {
-		at(h.Wallet, h.Time).held.add(b, h.Asset, &h.Amount, h.Time)
-	}
+func (b *builder) wallets(clusters []Cluster) []Wallet {
 	seeds := make(map[tracer.Wallet]bool)
 	for _, s := range b.w.Seeds {
 		seeds[s.Wallet] = true
 	}
-	clusters := make(map[string]string)
-	for _, c := range b.clusters {
+	cluster := make(map[string]string)
+	for _, c := range clusters {
 		for _, w := range c.Wallets {
-			clusters[w] = c.ID
+			cluster[w] = c.ID
 		}
 	}
 	type wallet struct {
 		Wallet
+		id  uint32
 		usd tracer.Micros
-		a   common.Address
 	}
-	var list []wallet
-	for id, l := range lives {
+	list := []wallet{}
+	for id, l := range b.lives {
+		if l == nil {
+			continue
+		}
+		id := uint32(id)
 		w := b.w.Store.Wallet(id)
 		status := b.w.Status(w.Address)
-		usd, _ := l.received.usd()
+		usd := l.received.dollars()
 		x := wallet{Wallet{
-			Address: tracer.Hex(w.Address), Chain: b.chainID(), Hop: b.hop[w], Labels: []Label{},
-			Received: l.received.list(b), Sent: l.sent.list(b), Held: l.held.list(b), USD: l.received.dollars(),
-			First: stamp(l.first), Last: stamp(l.last),
-			Contract: status.Contract, Complete: status.Complete, Reason: tracer.CleanText(status.Detail, 400),
-		}, usd, w.Address}
+			Address: b.hex(id), Chain: b.chainID(), Hop: int(max(b.hop[id], 0)), Labels: []Label{},
+			Received: b.list(l.received), Sent: b.list(l.sent), Held: b.list(l.held),
+			Exited: b.list(l.exited), WrittenOff: b.list(l.off), Gap: b.list(l.gap),
+			USD: usd.String(), First: stamp(l.first), Last: stamp(l.last),
+			Contract: status.Contract, Complete: status.Complete, Reason: clean(status.Detail, 400),
+		}, id, usd.sum}
 		for _, l := range b.Labels.Of(w) {
 			x.Labels = append(x.Labels, show(l))
 		}
-		x.Cluster = clusters[x.Address]
+		x.Cluster = cluster[x.Address]
 		_, service := b.Labels.Service(w)
 		_, deposit := b.deposits[w.Address]
 		switch {
@@ -485,7 +706,8 @@ func (b *builder) wallets() []Wallet {
 	shown := make(map[[4]byte][]int)
 	out := []Wallet{}
 	for i, x := range list {
-		k := [4]byte{x.a[0], x.a[1], x.a[18], x.a[19]}
+		a := b.address(x.id)
+		k := [4]byte{a[0], a[1], a[18], a[19]}
 		shown[k] = append(shown[k], i)
 		out = append(out, x.Wallet)
 	}
@@ -499,108 +721,61 @@ func (b *builder) wallets() []Wallet {
 	return out
 }
 
-// transfers lists the transfers that moved traced money, and their flows.
-func (b *builder) transfers() ([]Transfer, []Flow) {
-	type key struct{ from, to, asset uint32 }
-	type flow struct {
-		traced money
-		n      int
-		first  uint64
-		last   uint64
-	}
-	flows := make(map[key]*flow)
-	transfers := []Transfer{}
-	for _, m := range b.w.Books.Moves {
-		e := &b.w.Entries[m.Entry]
-		t := b.w.Store.Transfer(b.w.Rows[m.Entry])
-		amount := b.amount(e.Asset, &e.Amount)
-		usd, source, ok := b.price(e.Asset, &m.Traced, e.Time)
-		row := Transfer{
-			Chain: b.chainID(), Block: t.Block, BlockHash: hash(t.BlockHash), Time: stamp(t.Time), Tx: t.Tx.Hex(),
-			Position: t.Position, Kind: t.Kind.String(), Asset: amount.Asset, Symbol: amount.Symbol,
-			From: tracer.Hex(t.From), To: tracer.Hex(t.To), Amount: amount.Amount, Readable: amount.Readable, Traced: m.Traced.Dec(),
-		}
-		if ok {
-			row.USD, row.PriceSource = usd.Decimal(), source
-		}
-		transfers = append(transfers, row)
-		if e.Kind == tracer.KindFee {
+func (b *builder) totals(r *Report) Totals {
+	var off, gap money
+	for _, l := range b.lives {
+		if l == nil {
 			continue
 		}
-		k := key{e.From, e.To, e.Asset}
-		f := flows[k]
-		if f == nil {
-			f = &flow{traced: money{}, first: e.Time, last: e.Time}
-			flows[k] = f
+		for i := range l.off {
+			off.add(l.off[i].asset, &l.off[i].amount, 0, true)
 		}
-		f.traced.add(b, e.Asset, &m.Traced, e.Time)
-		f.n++
-		f.first, f.last = min(f.first, e.Time), max(f.last, e.Time)
+		for i := range l.gap {
+			gap.add(l.gap[i].asset, &l.gap[i].amount, 0, true)
+		}
 	}
-	list := []Flow{}
-	for k, f := range flows {
-		traced := f.traced.list(b)[0]
-		row := Flow{
-			From: tracer.Hex(b.address(k.from)), To: tracer.Hex(b.address(k.to)), Chain: b.chainID(),
-			Asset: traced.Asset, Symbol: traced.Symbol, Traced: traced.Amount, Readable: traced.Readable, USD: traced.USD,
-			Transfers: f.n, First: stamp(f.first), Last: stamp(f.last), Amount: traced.Amount,
+	t := Totals{Assets: []AssetTotal{}}
+	for id := range b.w.Books.Totals {
+		total := &b.w.Books.Totals[id]
+		if *total == (ledger.Total{}) {
+			continue
 		}
-		for to, all := range b.w.Store.Out(b.w.Store.Wallet(k.from)) {
-			if to == b.w.Store.Wallet(k.to) && all.Asset == b.w.Store.Asset(k.asset) {
-				row.Amount = all.Amount.Dec()
-			}
+		n := uint32(id)
+		a := &b.assets[n]
+		row := AssetTotal{Asset: a.id, Symbol: a.symbol,
+			Reported: total.Reported.Dec(), ConvertedIn: total.ConvertedIn.Dec(), ConvertedOut: total.ConvertedOut.Dec(),
+			Exited: b.exited.of(n).Dec(), Held: b.held.of(n).Dec(), Gaps: gap.of(n).Dec(), WrittenOff: off.of(n).Dec(),
 		}
-		list = append(list, row)
+		if a.known {
+			row.Decimals = &a.decimals
+		}
+		t.Assets = append(t.Assets, row)
 	}
-	slices.SortFunc(list, func(x, y Flow) int {
-		return cmp.Or(cmp.Compare(x.From, y.From), cmp.Compare(x.To, y.To), cmp.Compare(x.Asset, y.Asset))
-	})
-	return transfers, list
-}
-
-func (b *builder) conversions() []Conversion {
-	out := []Conversion{}
-	for _, c := range b.w.Books.Conversions {
-		e := &b.w.Entries[c.Entry]
-		gave, got := money{}, money{}
-		for _, p := range c.Out {
-			gave.add(b, p.Asset, &p.Amount, e.Time)
-		}
-		for _, p := range c.In {
-			got.add(b, p.Asset, &p.Amount, e.Time)
-		}
-		out = append(out, Conversion{
-			Chain: b.chainID(), Block: e.Block, Time: stamp(e.Time), Tx: b.w.Store.Tx(e.Tx).Hex(),
-			Wallet: tracer.Hex(b.address(c.Payer)), Receiver: tracer.Hex(b.address(c.Receiver)),
-			Out: gave.list(b), In: got.list(b),
-		})
-	}
-	return out
+	slices.SortFunc(t.Assets, func(x, y AssetTotal) int { return cmp.Compare(x.Asset, y.Asset) })
+	t.USD = r.dollars()
+	return t
 }
 
 // notes says what the report assumes and what it leaves out.
-func (b *builder) notes() []string {
+func (b *builder) notes(r *Report) []string {
 	notes := []string{}
 	for _, n := range b.Notes {
-		notes = append(notes, tracer.CleanText(n, 400))
+		notes = append(notes, clean(n, 1000))
 	}
 	if n := b.w.Blind; n > 0 {
 		notes = append(notes, fmt.Sprintf("Coins that contracts pay out (internal transfers) could not be read for %d wallets: money that such a wallet received that way is not in this report.", n))
 	}
-	unseen := money{}
-	for _, r := range b.w.Books.Receipts {
-		if r.Unseen {
-			unseen.add(b, r.Asset, &r.Amount, b.w.Entries[r.Entry].Time)
+	var unseen money
+	for i := range b.w.Books.Receipts {
+		if x := &b.w.Books.Receipts[i]; x.Unseen {
+			unseen.add(x.Asset, &x.Amount, 0, true)
 		}
 	}
-	for _, a := range unseen.list(b) {
+	for _, a := range b.list(unseen) {
 		notes = append(notes, fmt.Sprintf("The reported wallets paid out %s %s more than they were seen to receive; it is counted as reported.", cmp.Or(a.Readable, a.Amount), a.Symbol))
 	}
-	for _, m := range []money{b.exited, b.held, b.gap} {
-		if _, priced := m.usd(); !priced {
-			notes = append(notes, "Some amounts have no known dollar price and are in no dollar sum.")
-			break
-		}
+	if r.Totals.USD.Unpriced {
+		notes = append(notes, "Some amounts have no known dollar price and are in no dollar sum.")
 	}
 	return notes
 }

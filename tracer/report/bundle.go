@@ -2,14 +2,10 @@ package report
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/csv"
-	"encoding/hex"
+	"context"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,304 +14,229 @@ import (
 
 	"scamtrace/tracer"
 
-	"github.com/holiman/uint256"
+	"github.com/gowebpki/jcs"
 )
 
-// A Manifest names every file of a bundle by its hash.
+// BundleSchema is the version of the layout of a bundle.
+const BundleSchema = "scamtrace-bundle/1"
+
+// A Manifest names every file of a bundle by its hash, and says what the
+// report depends on. manifest.json is its canonical form (RFC 8785), and all
+// of it follows from report.json and the other files.
 type Manifest struct {
 	Schema     string     `json:"schema"`
+	Report     string     `json:"report"` // the schema of report.json
 	Tool       Tool       `json:"tool"`
-	Chains     []Chain    `json:"chains"`
+	Case       Case       `json:"case"`
+	Chains     []Chain    `json:"chains"` // with the pinned block and the hosts that were asked
 	Parameters Parameters `json:"parameters"`
-	Files      []File     `json:"files"` // by name
+	Status     string     `json:"status"` // complete or partial
+	Reasons    []string   `json:"reasons,omitempty"`
+	Counts     Counts     `json:"counts"`
+	Files      []File     `json:"files"` // by name; all but the manifest and its signature
 }
 
-// A File is a file of a bundle.
+// Counts say how much a report holds.
+type Counts struct {
+	Seeds       int `json:"seeds"`
+	Exits       int `json:"exits"`
+	Wallets     int `json:"wallets"`
+	Incomplete  int `json:"incomplete"` // wallets that were not read completely
+	Flows       int `json:"flows"`
+	Transfers   int `json:"transfers"`
+	Verified    int `json:"verified"` // transfers that are proven
+	Conversions int `json:"conversions"`
+	Clusters    int `json:"clusters"`
+	Gaps        int `json:"gaps"`
+}
+
+// A File is what a manifest says of a file.
 type File struct {
-	Name   string `json:"name"`
+	Name   string `json:"name"` // with / between folders
 	Size   int64  `json:"size"` // bytes
 	SHA256 string `json:"sha256"`
 }
 
-const manifestName = "manifest.json"
+// A NamedFile is a file of a bundle.
+type NamedFile struct {
+	Name string // with / between folders
+	Data []byte
+}
 
-// writers are the files of a bundle beside the manifest.
+// The files that a manifest does not name.
+const (
+	manifestName  = "manifest.json"
+	signatureName = "manifest.sig"
+)
+
+// writers are the files of a bundle beside the manifest, by name.
 var writers = []struct {
 	name  string
-	write func(io.Writer, *Report) error
+	write func(*Report) ([]byte, error)
 }{
-	{"exits.csv", writeExits},
-	{"graph.dot", writeDOT},
-	{"graph.graphml", writeGraphML},
-	{"report.html", writeHTML},
-	{"report.json", writeJSON},
-	{"transfers.csv", writeTransfers},
-	{"wallets.csv", writeWallets},
+	{"clusters.csv", sure(clustersCSV)},
+	{"exits.csv", sure(exitsCSV)},
+	{"graph.dot", sure(dot)},
+	{"graph.gexf", sure(gexf)},
+	{"graph.graphml", sure(graphML)},
+	{"report.html", page},
+	{"report.json", func(r *Report) ([]byte, error) { return appendJSON(nil, r) }},
+	{"transfers.csv", sure(transfersCSV)},
+	{"transfers.parquet", transfersParquet},
+	{"wallets.csv", sure(walletsCSV)},
 }
 
-// WriteBundle writes a report into a folder, whole or not at all: the files
-// are written beside it and moved there together. A folder that holds
-// anything but an earlier bundle is left alone, with an error.
-func WriteBundle(dir string, r *Report) (Manifest, error) {
-	m := Manifest{Schema: "scamtrace-bundle/1", Tool: r.Tool, Chains: r.Chains, Parameters: r.Parameters}
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return m, fmt.Errorf("%w: %s is not a folder that can be written to", tracer.ErrUsage, dir)
-	}
-	if len(entries) > 0 && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == manifestName }) {
-		return m, fmt.Errorf("%w: the folder %s holds other files; name a new folder for the report", tracer.ErrUsage, dir)
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
-		return m, err
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".scamtrace-")
-	if err != nil {
-		return m, err
-	}
-	defer os.RemoveAll(tmp)
-	for _, w := range writers {
-		var b bytes.Buffer
-		if err := w.write(&b, r); err != nil {
-			return m, fmt.Errorf("%s: %w", w.name, err)
-		}
-		sum := sha256.Sum256(b.Bytes())
-		m.Files = append(m.Files, File{w.name, int64(b.Len()), hex.EncodeToString(sum[:])})
-		if err := os.WriteFile(filepath.Join(tmp, w.name), b.Bytes(), 0o644); err != nil {
-			return m, err
-		}
-	}
-	b, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return m, err
-	}
-	if err := os.WriteFile(filepath.Join(tmp, manifestName), append(b, '\n'), 0o644); err != nil {
-		return m, err
-	}
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return m, err
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return m, err
-	}
-	return m, os.Rename(tmp, dir)
+// sure is for writers that cannot fail.
+func sure(write func(*Report) []byte) func(*Report) ([]byte, error) {
+	return func(r *Report) ([]byte, error) { return write(r), nil }
 }
 
-// maxFile bounds what [Verify] reads of one file, in bytes.
-const maxFile = 1 << 30
-
-// Verify checks a bundle: that its files are those of the manifest, unchanged
-// and no others, and that the sums of the report add up. An error names the
-// first file that differs.
-func Verify(dir string) (Manifest, error) {
-	var m Manifest
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return m, fmt.Errorf("%w: %s is not a folder with a report", tracer.ErrUsage, dir)
+// Bundle returns all files of a report's bundle: those of the manifest by
+// name, then manifest.json, then manifest.sig if s is not nil.
+//
+// First it makes every text of r safe, in place, so r must not be in use
+// elsewhere; a report from [Build] is left as it is. A report whose addresses,
+// hashes, amounts or times are none, or whose sums do not add up, has no
+// bundle: the error says what is wrong.
+func Bundle(ctx context.Context, r *Report, s Signer) ([]NamedFile, error) {
+	if err := r.hold(); err != nil {
+		return nil, fmt.Errorf("the report is not as it should be: %w", err)
 	}
-	defer root.Close()
-	b, err := readFile(root, manifestName)
-	if err != nil {
-		return m, fmt.Errorf("%w: %s has no manifest.json, so it is not a report of scamtrace", tracer.ErrUsage, dir)
+	if err := r.check(); err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(b, &m); err != nil || m.Schema != "scamtrace-bundle/1" {
-		return m, errors.New("manifest.json is damaged, or of another version of scamtrace")
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return m, err
-	}
-	for _, e := range entries {
-		if e.Name() != manifestName && !slices.ContainsFunc(m.Files, func(f File) bool { return f.Name == e.Name() }) {
-			return m, fmt.Errorf("the file %q was added to the report", tracer.CleanText(e.Name(), 80))
-		}
-	}
+	var files []NamedFile
+	var sums []File
 	for _, w := range writers {
-		i := slices.IndexFunc(m.Files, func(f File) bool { return f.Name == w.name })
-		if i < 0 {
-			return m, fmt.Errorf("manifest.json does not name %s", w.name)
-		}
-		b, err := readFile(root, w.name)
+		b, err := w.write(r)
 		if err != nil {
-			return m, fmt.Errorf("%s is missing or cannot be read", w.name)
+			return nil, fmt.Errorf("%s: %w", w.name, err)
 		}
-		if sum := sha256.Sum256(b); int64(len(b)) != m.Files[i].Size || hex.EncodeToString(sum[:]) != m.Files[i].SHA256 {
-			return m, fmt.Errorf("%s was changed after the report was made", w.name)
-		}
-		if w.name != "report.json" {
-			continue
-		}
-		var r Report
-		d := json.NewDecoder(bytes.NewReader(b))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&r); err != nil || r.Schema != Schema {
-			return m, errors.New("report.json is of another version of scamtrace")
-		}
-		if err := r.check(); err != nil {
-			return m, err
-		}
+		files = append(files, NamedFile{w.name, b})
+		sums = append(sums, File{w.name, int64(len(b)), hexSum(b)})
 	}
-	return m, nil
+	b, err := canonical(manifest(r, sums))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", manifestName, err)
+	}
+	files = append(files, NamedFile{manifestName, b})
+	if s != nil {
+		sig, err := sign(ctx, s, b)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, NamedFile{signatureName, sig})
+	}
+	return files, nil
 }
 
-func readFile(root *os.Root, name string) ([]byte, error) {
-	f, err := root.Open(name)
+// manifest says everything that manifest.json does.
+func manifest(r *Report, files []File) Manifest {
+	m := Manifest{
+		Schema: BundleSchema, Report: r.Schema, Tool: r.Tool, Case: r.Case, Chains: r.Chains, Parameters: r.Parameters,
+		Status: r.Outcome.Status, Reasons: r.Outcome.Reasons, Files: files,
+		Counts: Counts{
+			Seeds: len(r.Seeds), Exits: len(r.Exits), Wallets: len(r.Wallets), Flows: len(r.Flows), Transfers: len(r.Transfers),
+			Conversions: len(r.Conversions), Clusters: len(r.Clusters), Gaps: len(r.Gaps),
+		},
+	}
+	for i := range r.Wallets {
+		if !r.Wallets[i].Complete {
+			m.Counts.Incomplete++
+		}
+	}
+	for i := range r.Transfers {
+		if r.Transfers[i].Verified {
+			m.Counts.Verified++
+		}
+	}
+	return m
+}
+
+// canonical writes v as RFC 8785 wants it.
+func canonical(v any) ([]byte, error) {
+	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFile))
+	return jcs.Transform(b)
 }
 
-// check adds up the totals of every asset (promise P11).
-func (r *Report) check() error {
-	for _, t := range r.Totals.Assets {
-		var in, out uint256.Int
-		for i, s := range []string{t.Reported, t.ConvertedIn, t.Exited, t.Held, t.WrittenOff, t.Gaps, t.ConvertedOut} {
-			v, err := uint256.FromDecimal(s)
-			if err != nil {
-				return fmt.Errorf("the totals of %s are not numbers", t.Asset)
-			}
-			if i < 2 {
-				in.Add(&in, v)
-			} else {
-				out.Add(&out, v)
-			}
-		}
-		if !in.Eq(&out) {
-			return fmt.Errorf("the totals of %s do not add up: %s came in, %s is accounted for", t.Asset, in.Dec(), out.Dec())
-		}
+// WriteBundle writes the files of [Bundle] into a folder, whole or not at all:
+// they are written beside it and take its place together. A folder that holds
+// anything but an earlier bundle is left alone, with an error that wraps
+// [tracer.ErrUsage].
+func WriteBundle(ctx context.Context, dir string, r *Report, s Signer) error {
+	old, err := earlier(dir)
+	if err != nil {
+		return err
 	}
-	return nil
-}
-
-func writeJSON(w io.Writer, r *Report) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
-}
-
-// cell defuses a text that a spreadsheet would take for a formula.
-func cell(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
+	files, err := Bundle(ctx, r, s)
+	if err != nil {
+		return err
 	}
-	return s
-}
-
-func writeRows(w io.Writer, header []string, rows func(put func(...string))) error {
-	c := csv.NewWriter(w)
-	_ = c.Write(header) // errors stay until Flush
-	rows(func(cells ...string) { _ = c.Write(cells) })
-	c.Flush()
-	return c.Error()
-}
-
-func amounts(list []Amount) string {
-	var out []string
-	for _, a := range list {
-		if a.Readable == "" {
-			out = append(out, a.Amount+" of "+a.Asset)
-		} else {
-			out = append(out, a.Readable+" "+a.Symbol)
+	parent := filepath.Dir(filepath.Clean(dir))
+	if err := os.MkdirAll(parent, 0o777); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(parent, ".scamtrace-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	made := filepath.Join(tmp, "new")
+	for _, f := range files {
+		if err := writeFile(filepath.Join(made, filepath.FromSlash(f.Name)), f.Data); err != nil {
+			return err
 		}
 	}
-	return strings.Join(out, "; ")
-}
-
-func writeTransfers(w io.Writer, r *Report) error {
-	return writeRows(w, []string{"chain", "block", "block_hash", "time_utc", "tx_hash", "position", "kind", "from", "to", "asset", "symbol", "amount_raw", "amount", "traced_raw", "traced_usd", "price_source", "verified"}, func(put func(...string)) {
-		for _, t := range r.Transfers {
-			put(t.Chain, fmt.Sprint(t.Block), t.BlockHash, t.Time, t.Tx, t.Position, t.Kind, t.From, t.To, t.Asset, cell(t.Symbol), t.Amount, t.Readable, t.Traced, t.USD, t.PriceSource, fmt.Sprint(t.Verified))
+	if old {
+		if err := os.Rename(dir, filepath.Join(tmp, "old")); err != nil {
+			return err
 		}
-	})
-}
-
-func writeWallets(w io.Writer, r *Report) error {
-	return writeRows(w, []string{"chain", "address", "role", "hop", "label", "label_source", "cluster", "contract", "received", "sent", "held", "received_usd", "first_utc", "last_utc", "complete", "reason"}, func(put func(...string)) {
-		for _, x := range r.Wallets {
-			var l Label
-			if len(x.Labels) > 0 {
-				l = x.Labels[0]
-			}
-			put(x.Chain, x.Address, x.Role, fmt.Sprint(x.Hop), cell(l.Name), cell(l.Source), x.Cluster, fmt.Sprint(x.Contract), amounts(x.Received), amounts(x.Sent), amounts(x.Held), x.USD, x.First, x.Last, fmt.Sprint(x.Complete), cell(x.Reason))
-		}
-	})
-}
-
-func writeExits(w io.Writer, r *Report) error {
-	return writeRows(w, []string{"chain", "address", "service", "category", "rule", "confidence_percent", "source", "amounts", "usd", "first_utc", "last_utc", "transactions", "path"}, func(put func(...string)) {
-		for _, x := range r.Exits {
-			put(x.Chain, x.Address, cell(x.Service), x.Category, x.Rule, fmt.Sprint(x.Confidence), cell(x.Source), amounts(x.Amounts), x.USD, x.First, x.Last, strings.Join(x.Transactions, " "), strings.Join(x.Path, " "))
-		}
-	})
-}
-
-func xmlText(s string) string {
-	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(s)) // a strings.Builder takes everything
-	return b.String()
-}
-
-func writeGraphML(w io.Writer, r *Report) error {
-	var b strings.Builder
-	b.WriteString(xml.Header + `<graphml xmlns="http://graphml.graphdrawing.org/xmlns">` + "\n")
-	for _, k := range []struct{ id, of, kind string }{
-		{"role", "node", "string"}, {"label", "node", "string"}, {"cluster", "node", "string"}, {"hop", "node", "int"}, {"received_usd", "node", "string"}, {"complete", "node", "boolean"},
-		{"symbol", "edge", "string"}, {"asset", "edge", "string"}, {"traced", "edge", "string"}, {"traced_raw", "edge", "string"}, {"usd", "edge", "string"}, {"transfers", "edge", "int"}, {"first", "edge", "string"}, {"last", "edge", "string"},
-	} {
-		fmt.Fprintf(&b, "<key id=%q for=%q attr.name=%q attr.type=%q/>\n", k.id, k.of, k.id, k.kind)
+	} else if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // empty
+		return err
 	}
-	b.WriteString(`<graph edgedefault="directed">` + "\n")
-	data := func(key, v string) { fmt.Fprintf(&b, "<data key=%q>%s</data>", key, xmlText(v)) }
-	for _, x := range r.Wallets {
-		fmt.Fprintf(&b, "<node id=%q>", x.Address)
-		data("role", x.Role)
-		if len(x.Labels) > 0 {
-			data("label", x.Labels[0].Name)
-		}
-		data("cluster", x.Cluster)
-		data("hop", fmt.Sprint(x.Hop))
-		data("received_usd", x.USD)
-		data("complete", fmt.Sprint(x.Complete))
-		b.WriteString("</node>\n")
-	}
-	for i, f := range r.Flows {
-		fmt.Fprintf(&b, "<edge id=\"f%d\" source=%q target=%q>", i, f.From, f.To)
-		data("symbol", f.Symbol)
-		data("asset", f.Asset)
-		data("traced", f.Readable)
-		data("traced_raw", f.Traced)
-		data("usd", f.USD)
-		data("transfers", fmt.Sprint(f.Transfers))
-		data("first", f.First)
-		data("last", f.Last)
-		b.WriteString("</edge>\n")
-	}
-	b.WriteString("</graph>\n</graphml>\n")
-	_, err := io.WriteString(w, b.String())
-	return err
+	return os.Rename(made, dir)
 }
 
-// dotText quotes a text for DOT, where only the quote and the backslash mean
-// anything inside quotes.
-func dotText(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", " ").Replace(s) + `"`
+// earlier reports whether dir holds a bundle and nothing else. It is an error
+// if it holds something else.
+func earlier(dir string) (bool, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%w: %s is not a folder that can be written to", tracer.ErrUsage, dir)
+	}
+	var m Manifest
+	b, err := os.ReadFile(filepath.Join(dir, manifestName))
+	known := err == nil && json.Unmarshal(b, &m) == nil && strings.HasPrefix(m.Schema, "scamtrace-bundle/")
+	if err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		rel, relErr := filepath.Rel(dir, name)
+		rel = filepath.ToSlash(rel)
+		known = known && err == nil && relErr == nil && (e.IsDir() || rel == manifestName || rel == signatureName ||
+			slices.ContainsFunc(m.Files, func(f File) bool { return f.Name == rel }))
+		return nil
+	}); err != nil {
+		return false, err
+	}
+	if !known {
+		return false, fmt.Errorf("%w: the folder %s holds other files; name a new folder for the report", tracer.ErrUsage, dir)
+	}
+	return true, nil
 }
 
-func writeDOT(w io.Writer, r *Report) error {
-	var b strings.Builder
-	b.WriteString("digraph money {\n  rankdir=LR;\n  node [shape=box];\n")
-	for _, x := range r.Wallets {
-		name := x.Address
-		if len(x.Labels) > 0 {
-			name = x.Labels[0].Name + " " + name
-		}
-		fmt.Fprintf(&b, "  %s [label=%s];\n", dotText(x.Address), dotText(name+" ("+x.Role+")"))
+// writeFile writes a file so that it is there after a power cut.
+func writeFile(name string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
 	}
-	for _, f := range r.Flows {
-		fmt.Fprintf(&b, "  %s -> %s [label=%s];\n", dotText(f.From), dotText(f.To), dotText(f.Readable+" "+f.Symbol))
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
 	}
-	b.WriteString("}\n")
-	_, err := io.WriteString(w, b.String())
-	return err
+	_, err = bytes.NewReader(data).WriteTo(f)
+	return errors.Join(err, f.Sync(), f.Close())
 }

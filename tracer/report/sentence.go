@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Sentence says the outcome of a report in plain words: what was followed,
@@ -24,7 +26,7 @@ func Sentence(r *Report) string {
 	if usd.Reported == "0.00" {
 		return fmt.Sprintf("We followed money from %s. Its value in dollars is not known; the amounts are in the tables.", from)
 	}
-	out := []string{fmt.Sprintf("We followed $%s from %s.", commas(usd.Reported), from)}
+	out := []string{fmt.Sprintf("We followed %s from %s.", dollar(usd.Reported), from)}
 	if usd.Exited != "0.00" {
 		var names []string
 		for _, x := range r.Exits {
@@ -34,8 +36,11 @@ func Sentence(r *Report) string {
 		}
 		if n := len(names); n > 3 {
 			names = append(names[:3:3], fmt.Sprintf("%d other services", n-3))
+			if n == 4 {
+				names[3] = "one other service"
+			}
 		}
-		out = append(out, fmt.Sprintf("$%s reached addresses that look like %s.", commas(usd.Exited), and(names)))
+		out = append(out, fmt.Sprintf("%s reached addresses that look like %s.", dollar(usd.Exited), and(names)))
 	}
 	if usd.Held != "0.00" {
 		n := 0
@@ -48,21 +53,28 @@ func Sentence(r *Report) string {
 		if n != 1 {
 			where = fmt.Sprintf("%d wallets", n)
 		}
-		out = append(out, fmt.Sprintf("$%s is still held in %s.", commas(usd.Held), where))
+		out = append(out, fmt.Sprintf("%s is still held in %s.", dollar(usd.Held), where))
 	}
 	if usd.Gaps != "0.00" {
-		out = append(out, fmt.Sprintf("$%s was not followed; the gaps say why.", commas(usd.Gaps)))
+		out = append(out, fmt.Sprintf("%s was not followed; the gaps say why.", dollar(usd.Gaps)))
 	}
 	return strings.Join(out, " ")
 }
 
-// commas puts commas into a decimal number of dollars.
-func commas(s string) string {
+// dollar writes an amount of dollars of a report for people: "$1,234.50".
+func dollar(s string) string {
+	if s == "" {
+		return "not known"
+	}
+	sign := ""
+	if rest, negative := strings.CutPrefix(s, "-"); negative {
+		sign, s = "−", rest
+	}
 	whole, cents, _ := strings.Cut(s, ".")
 	for i := len(whole) - 3; i > 0; i -= 3 {
 		whole = whole[:i] + "," + whole[i:]
 	}
-	return whole + "." + cents
+	return sign + "$" + whole + "." + cents
 }
 
 // and joins names as in "A, B and C".
@@ -75,4 +87,21 @@ func and(names []string) string {
 	default:
 		return strings.Join(names[:n-1], ", ") + " and " + names[n-1]
 	}
+}
+
+// sentence begins a text with a capital and ends it with a full stop.
+func sentence(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	if s = string(unicode.ToUpper(r)) + s[n:]; !strings.HasSuffix(s, ".") {
+		s += "."
+	}
+	return s
+}
+
+// count writes a number of things: "1 wallet", "2 wallets".
+func count(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
 }
