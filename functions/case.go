@@ -154,6 +154,12 @@ func (c *Case) key(format string, args ...any) string {
 	return caseFolder(c.Workspace, c.ID) + fmt.Sprintf(format, args...)
 }
 
+// tableKey is where the transfers of a report lie once more, in a folder with
+// those of all other reports of the workspace and nothing else.
+func (c *Case) tableKey(block uint64) string {
+	return fmt.Sprintf("workspaces/%s/tables/transfers/%s/%d.parquet", c.Workspace, c.ID, block)
+}
+
 // listKeys are the markers by which the case is found in lists, newest first.
 func (c *Case) listKeys() []string {
 	return []string{listPrefix(c.Workspace) + c.rank(), ownPrefix(c.Workspace, c.Owner) + c.rank()}

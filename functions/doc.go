@@ -14,6 +14,7 @@
 //	workspaces/<ws>/cases/<case>/state/<n>.snap   the walk after turn n; immutable
 //	workspaces/<ws>/cases/<case>/reports/<block>/ a bundle; immutable
 //	workspaces/<ws>/cases/<case>/diffs/<block>.json what changed since the report before; immutable
+//	workspaces/<ws>/tables/transfers/<case>/<block>.parquet  its transfers once more, for questions across cases; immutable
 //	workspaces/<ws>/list/…, own/<who>/…           names of the cases, newest first
 //	workspaces/<ws>/once/<key>.json               the case an idempotency key made
 //	workspaces/<ws>/quota/<day>.json              how much was asked for that day

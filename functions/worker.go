@@ -301,6 +301,11 @@ func (a *App) finish(ctx context.Context, c *Case, w *walk.Walk, res *walk.Resul
 		if err := a.put(ctx, c.key("reports/%d/%s", row.Block, f.Name), f.Data); err != nil {
 			return err
 		}
+		if f.Name == "transfers.parquet" { // Athena reads whole folders
+			if err := a.put(ctx, c.tableKey(row.Block), f.Data); err != nil {
+				return err
+			}
+		}
 		row.Files = append(row.Files, f.Name)
 	}
 	slices.Sort(row.Files)
