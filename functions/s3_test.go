@@ -7,12 +7,16 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 
 	"scamtrace/graphstore"
 	"scamtrace/graphstore/buckettest"
@@ -286,4 +290,86 @@ func TestS3Faults(t *testing.T) {
 
 func isOutcome(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, graphstore.ErrExists) || errors.Is(err, graphstore.ErrChanged)
+}
+
+// TestAWSSilence has a server that takes a request and says nothing, as one
+// does whose connection died while the function was frozen.
+func TestAWSSilence(t *testing.T) {
+	cfg, err := LoadAWS(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := cfg.HTTPClient.(*awshttp.BuildableClient)
+	if got := client.GetTransport().ResponseHeaderTimeout; got <= 0 || got > time.Minute {
+		t.Errorf("a silent server is waited for %v", got)
+	}
+
+	server := &faulty{server: fakeS3(), asked: map[string]int{}}
+	direct := newBucket(t, serve(t, server.server))
+	cfg = awsAt(t, "S3", serve(t, server))
+	cfg.HTTPClient = client.WithTransportOptions(func(tr *http.Transport) { tr.ResponseHeaderTimeout = time.Second / 4 })
+	silent := func(w http.ResponseWriter, r *http.Request, server http.Handler) {
+		server.ServeHTTP(httptest.NewRecorder(), r)
+		<-r.Context().Done()
+	}
+	server.faults = map[string][]fault{"PUT": {silent}, "GET": {silent}}
+	b := NewS3(cfg, direct.bucket)
+	if _, err := b.Create(t.Context(), "k", []byte("new")); err != nil {
+		t.Error(err)
+	}
+	if data, _, err := b.Get(t.Context(), "k"); err != nil || string(data) != "new" {
+		t.Errorf("Get = %q, %v", data, err)
+	}
+}
+
+// FuzzS3Key checks that a request is about the key it was asked for, and that
+// there is none for a key that is no key.
+func FuzzS3Key(f *testing.F) {
+	for _, key := range []string{"workspaces/ngo/cases/0abc/case.json", "a b+c%20&d", "案件/報告", "a\u0301", "a?b#c", "~", "..", "a/../b", "a//b", "a/", "", "a\x00b", "a\xff"} {
+		f.Add(key)
+	}
+	cfg, err := LoadAWS(f.Context())
+	if err != nil {
+		f.Fatal(err)
+	}
+	cfg.BaseEndpoint = aws.String("http://127.0.0.1:9")
+	var asked []string
+	cfg.HTTPClient = doer(func(r *http.Request) (*http.Response, error) {
+		path, err := url.PathUnescape(r.URL.EscapedPath())
+		if err != nil {
+			return nil, err
+		}
+		asked = append(asked, path)
+		return &http.Response{StatusCode: 200, Header: http.Header{"Etag": {`"tag"`}}, Body: http.NoBody}, nil
+	})
+	b := NewS3(cfg, "bucket")
+	f.Fuzz(func(t *testing.T, key string) {
+		asked = nil
+		_, createErr := b.Create(t.Context(), key, nil)
+		_, replaceErr := b.Replace(t.Context(), key, nil, `"tag"`)
+		_, _, getErr := b.Get(t.Context(), key)
+		deleteErr := b.Delete(t.Context(), key)
+		link, linkErr := b.Link(t.Context(), key, "name", time.Minute)
+		if bad := graphstore.CheckKey(key); bad != nil {
+			if createErr == nil || replaceErr == nil || getErr == nil || deleteErr == nil || linkErr == nil || len(asked) > 0 {
+				t.Errorf("asked for %q with the key %q, although %v", asked, key, bad)
+			}
+			return
+		}
+		if err := errors.Join(createErr, replaceErr, getErr, deleteErr, linkErr); err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range append(asked, u.Path) {
+			if path != "/bucket/"+key {
+				t.Errorf("asked for %q with the key %q", path, key)
+			}
+		}
+		if len(asked) != 4 {
+			t.Errorf("%d requests, want 4", len(asked))
+		}
+	})
 }
