@@ -16,18 +16,19 @@ func TestLayers(t *testing.T) {
 	const m = "scamtrace/"
 	verbs := []string{m + "tracer/ledger", m + "tracer/label", m + "tracer/price", m + "graphstore"}
 	allowed := map[string][]string{
-		m + "tracer":            nil,
-		m + "tracer/walk":       append([]string{m + "tracer"}, verbs...),
-		m + "tracer/cluster":    append([]string{m + "tracer", m + "tracer/walk"}, verbs...),
-		m + "tracer/report":     append([]string{m + "tracer", m + "tracer/walk", m + "tracer/cluster"}, verbs...),
-		m + "tracer/devnet":     {m + "tracer"},
-		m + "graphstore":        {m + "tracer"},
-		m + "tracer/ledger":     {m + "tracer"},
-		m + "tracer/label":      {m + "tracer"},
-		m + "tracer/price":      {m + "tracer"},
-		m + "tracer/ethsource":  {m + "tracer"},
-		m + "tracer/filesource": {m + "tracer"},
-		m + "tracer/sourcetest": {m + "tracer", m + "tracer/devnet"},
+		m + "tracer":                nil,
+		m + "tracer/walk":           append([]string{m + "tracer"}, verbs...),
+		m + "tracer/cluster":        append([]string{m + "tracer", m + "tracer/walk"}, verbs...),
+		m + "tracer/report":         append([]string{m + "tracer", m + "tracer/walk", m + "tracer/cluster"}, verbs...),
+		m + "tracer/devnet":         {m + "tracer"},
+		m + "graphstore":            {m + "tracer"},
+		m + "graphstore/buckettest": {m + "graphstore"},
+		m + "tracer/ledger":         {m + "tracer"},
+		m + "tracer/label":          {m + "tracer"},
+		m + "tracer/price":          {m + "tracer"},
+		m + "tracer/ethsource":      {m + "tracer"},
+		m + "tracer/filesource":     {m + "tracer"},
+		m + "tracer/sourcetest":     {m + "tracer", m + "tracer/devnet"},
 	}
 	// Modules that only some packages may know.
 	only := map[string][]string{
