@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"scamtrace/tracer"
 	"scamtrace/tracer/ethsource"
 
+	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"golang.org/x/time/rate"
 )
@@ -35,8 +37,8 @@ type Setup struct {
 // [os.LookupEnv] outside of tests. Every App has the bucket that SCAMTRACE_DATA
 // names, s3://name, and the parts asked for: no function can do more than it
 // must. Every bad setting is reported, not only the first.
-func Open(ctx context.Context, version string, lookup func(string) (string, bool), parts ...func(*Setup)) (*App, error) {
-	s := &Setup{ctx: ctx, lookup: lookup, App: &App{Version: version, Log: NewLogger(os.Stderr), Metrics: os.Stdout}}
+func Open(ctx context.Context, lookup func(string) (string, bool), parts ...func(*Setup)) (*App, error) {
+	s := &Setup{ctx: ctx, lookup: lookup, App: &App{Version: version(), Log: NewLogger(os.Stderr), Metrics: os.Stdout}}
 	var err error
 	if s.aws, err = LoadAWS(ctx); err != nil {
 		return nil, err
@@ -51,6 +53,26 @@ func Open(ctx context.Context, version string, lookup func(string) (string, bool
 		part(s)
 	}
 	return s.App, errors.Join(s.errs...)
+}
+
+// Main is the main of a function: it sets up an App, once for each start of the
+// process, and serves events by the handler made of it.
+func Main(handler func(*App) any, parts ...func(*Setup)) {
+	app, err := Open(context.Background(), os.LookupEnv, parts...)
+	if err != nil {
+		NewLogger(os.Stderr).Error("start", "err", err)
+		os.Exit(1)
+	}
+	lambda.Start(handler(app))
+}
+
+// version is the module's version as the build recorded it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return info.Main.Version
 }
 
 func (s *Setup) bad(key, why string) { s.errs = append(s.errs, fmt.Errorf("%s: %s", key, why)) }

@@ -77,6 +77,7 @@ func (a *App) readKnowledge(ctx context.Context) (*knowledge, error) {
 		}
 	}
 	k.prices = price.New(k.chains...)
+	k.labels.Also(k.chains...)
 	for _, key := range keys {
 		name, data := path.Base(key), bytes.NewReader(files[key])
 		var notes []string

@@ -1,0 +1,9 @@
+// Trace is the Lambda function behind the queue: it gives a case a turn.
+package main
+
+import "scamtrace/functions"
+
+func main() {
+	functions.Main(func(a *functions.App) any { return a.HandleSQS },
+		functions.WithQueue, functions.WithChains, functions.WithSigner, functions.WithAlerts)
+}
