@@ -20,8 +20,8 @@ import (
 )
 
 // A Signer signs with one Ed25519 key. Sign returns the signature of message
-// itself, or that of Ed25519ph (RFC 8032), which services offer for messages
-// that are too long for them; readers are told which.
+// itself, or one for a message that is too long for it: of Ed25519ph (RFC 8032),
+// or of the SHA-512 of the message. Readers are told which.
 type Signer interface {
 	Sign(ctx context.Context, message []byte) (signature []byte, err error)
 	Public() ed25519.PublicKey
@@ -29,7 +29,7 @@ type Signer interface {
 
 // A Signature is manifest.sig: who signed the exact bytes of manifest.json.
 type Signature struct {
-	Algorithm string `json:"algorithm"` // Ed25519 or Ed25519ph
+	Algorithm string `json:"algorithm"` // Ed25519, Ed25519ph or Ed25519 of SHA-512
 	PublicKey []byte `json:"publicKey"` // base64
 	Signature []byte `json:"signature"` // base64
 }
@@ -42,6 +42,9 @@ func (s *Signature) verify(message []byte) bool {
 	switch s.Algorithm {
 	case "Ed25519":
 		return ed25519.Verify(s.PublicKey, message, s.Signature)
+	case "Ed25519 of SHA-512":
+		digest := sha512.Sum512(message)
+		return ed25519.Verify(s.PublicKey, digest[:], s.Signature)
 	case "Ed25519ph":
 		digest := sha512.Sum512(message)
 		return ed25519.VerifyWithOptions(s.PublicKey, digest[:], s.Signature, &ed25519.Options{Hash: crypto.SHA512}) == nil
@@ -55,7 +58,7 @@ func sign(ctx context.Context, s Signer, manifest []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign the manifest: %w", err)
 	}
-	for _, algorithm := range []string{"Ed25519", "Ed25519ph"} {
+	for _, algorithm := range []string{"Ed25519", "Ed25519ph", "Ed25519 of SHA-512"} {
 		if sig := (Signature{algorithm, s.Public(), raw}); sig.verify(manifest) {
 			return canonical(sig)
 		}
