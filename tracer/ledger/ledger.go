@@ -48,6 +48,9 @@ type Asset struct {
 	// only they count when a seed wallet receives something: anybody can make
 	// a token and send it to anybody.
 	Known bool
+	// Value marks amounts that are the dollar value of a movement at its time,
+	// not units of a thing; see [Input.Drift].
+	Value bool
 }
 
 // A Stop says what traced money does at a wallet.
@@ -89,6 +92,15 @@ type Input struct {
 	// several assets given in one swap. nil, or not ok, means not known.
 	Worth  func(asset uint32, amount *uint256.Int, time uint64) (tracer.Micros, bool)
 	Policy Policy // zero means PIFO
+	// Drift is by how many percent the value of money may rise while a wallet
+	// holds it. It is for assets that are a Value, and only for what a wallet
+	// pays beyond everything it was seen to receive.
+	Drift int
+	// Unseen is for lists of transfers that lack some: what any wallet pays
+	// beyond all it was seen to receive counts as reported, if at least half of
+	// what it received is traced. It is an assumption: other people's money in
+	// the same hands, most likely.
+	Unseen bool
 	// Near joins two holding intervals of a wallet that are at most this many
 	// blocks apart.
 	Near uint64
@@ -120,7 +132,7 @@ type Receipt struct {
 	Wallet uint32
 	Asset  uint32
 	Amount uint256.Int
-	Unseen bool // nothing was seen to bring it; see [Seed.Unseen]
+	Unseen bool // nothing was seen to bring it; see [Seed.Unseen] and [Input.Unseen]
 }
 
 // An Arrival is traced money that stayed at a stop.
@@ -196,6 +208,7 @@ func Run(in Input) (*Result, error) {
 		paid:     make(map[uint32]bool),
 		res:      &Result{Totals: make([]Total, len(in.Assets))},
 	}
+	r.clean = in.Policy.clean || in.Unseen || slices.ContainsFunc(in.Assets, func(a Asset) bool { return a.Value })
 	if in.Stop != nil {
 		for w := range r.stops {
 			r.stops[w] = in.Stop(uint32(w))
@@ -232,6 +245,7 @@ type run struct {
 	accounts map[uint64]*account
 	payments map[Payment]bool
 	paid     map[uint32]bool // transactions of payments
+	clean    bool            // the accounts hold all that was seen, not only what is traced
 	resting  []uint32        // Through wallets that hold traced money in this transaction
 	res      *Result
 }
@@ -243,6 +257,9 @@ type account struct {
 	clean         uint256.Int // seen to be received and not traced; kept for seeds and by policies that need it
 	last          uint64      // time of the last traced receipt
 	entry         int         // of the last traced receipt
+	// All traced receipts, all receipts, and by how much the value of the
+	// former rose. Kept when the run keeps all that was seen.
+	received, seen, drifted uint256.Int
 }
 
 func (r *run) account(wallet, asset uint32) *account {
@@ -258,6 +275,9 @@ func (r *run) account(wallet, asset uint32) *account {
 // concerns reports whether the transaction of entries i to j can touch traced
 // money. Most transactions that a trace reads do not.
 func (r *run) concerns(i, j int) bool {
+	if r.clean {
+		return true
+	}
 	for k := i; k < j; k++ {
 		e := &r.Entries[k]
 		if r.hot[e.From] > 0 || r.watched[e.To] || r.watched[e.From] {
@@ -285,13 +305,14 @@ func (r *run) transfer(i int) {
 
 // take removes amount from an account and returns how much of it is traced.
 func (r *run) take(i int, wallet, asset uint32, amount *uint256.Int) uint256.Int {
-	if r.hot[wallet] == 0 && !r.watched[wallet] {
+	if r.hot[wallet] == 0 && !r.watched[wallet] && !r.clean {
 		return uint256.Int{}
 	}
 	a := r.account(wallet, asset)
-	if r.watched[wallet] {
-		r.unseen(i, a, amount)
+	if r.Assets[asset].Value {
+		r.drift(i, a, amount)
 	}
+	r.unseen(i, a, amount)
 	had := !a.traced.IsZero()
 	traced := r.Policy.take(a, amount)
 	if had && a.traced.IsZero() {
@@ -300,23 +321,35 @@ func (r *run) take(i int, wallet, asset uint32, amount *uint256.Int) uint256.Int
 	return traced
 }
 
-// unseen reports what a seed pays beyond everything it was seen to receive.
+// unseen reports what a wallet pays beyond everything it was seen to receive,
+// if that counts.
 func (r *run) unseen(i int, a *account, amount *uint256.Int) {
 	e := &r.Entries[i]
-	if e.Kind == tracer.KindFee || !r.Assets[a.asset].Known {
+	if e.Kind == tracer.KindFee || !r.Assets[a.asset].Known || !r.counts(a, e) {
 		return
 	}
-	var have uint256.Int
+	var have, missing uint256.Int
 	have.Add(&a.traced, &a.clean)
-	if !have.Lt(amount) || !slices.ContainsFunc(r.Seeds, func(s Seed) bool {
-		return s.Unseen && s.Wallet == a.wallet && s.From <= e.Block && e.Block <= s.To
-	}) {
+	if !have.Lt(amount) {
 		return
 	}
-	var missing uint256.Int
 	missing.Sub(amount, &have)
 	r.report(i, a.wallet, a.asset, &missing, true)
 	r.credit(i, a, &missing)
+}
+
+// counts reports whether what nobody saw come to an account is reported money.
+func (r *run) counts(a *account, e *Entry) bool {
+	if r.watched[a.wallet] && slices.ContainsFunc(r.Seeds, func(s Seed) bool {
+		return s.Unseen && s.Wallet == a.wallet && s.From <= e.Block && e.Block <= s.To
+	}) {
+		return true
+	}
+	if !r.Unseen || r.stops[a.wallet] != Follow || a.received.IsZero() {
+		return false
+	}
+	var other uint256.Int
+	return !a.received.Lt(other.Sub(&a.seen, &a.received))
 }
 
 func (r *run) report(i int, wallet, asset uint32, amount *uint256.Int, unseen bool) {
@@ -342,11 +375,13 @@ func (r *run) put(i int, wallet, asset uint32, amount, traced *uint256.Int, rece
 		}
 		return
 	}
-	if t.IsZero() && !r.watched[wallet] && !r.Policy.clean {
+	if t.IsZero() && !r.watched[wallet] && !r.clean {
 		return
 	}
 	a := r.account(wallet, asset)
 	a.clean.Add(&a.clean, &rest)
+	a.seen.Add(&a.seen, amount)
+	a.received.Add(&a.received, &t)
 	if !t.IsZero() {
 		r.credit(i, a, &t)
 	}

@@ -31,7 +31,7 @@ func index(names *[]string, s string) uint32 {
 
 func newBook(t *testing.T, lines string) *book {
 	t.Helper()
-	b := &book{t: t, assets: []string{"USDT", "ETH", "FAKE"}}
+	b := &book{t: t, assets: []string{"USDT", "ETH", "FAKE", "USD"}}
 	txs := []string{}
 	for line := range strings.Lines(lines) {
 		f := strings.Fields(line)
@@ -54,7 +54,7 @@ func newBook(t *testing.T, lines string) *book {
 		b.in.Entries = append(b.in.Entries, e)
 	}
 	for _, a := range b.assets {
-		b.in.Assets = append(b.in.Assets, Asset{Known: a != "FAKE"})
+		b.in.Assets = append(b.in.Assets, Asset{Known: a != "FAKE", Value: a == "USD"})
 	}
 	b.in.Wallets = len(b.names)
 	return b
@@ -190,12 +190,93 @@ func TestRun(t *testing.T) {
 			t2 c x 6 ETH internal
 			t2 c y 4 ETH internal`, "",
 			[]string{"reported 10 ETH", "x holds 6 ETH", "y holds 4 ETH"}},
+		{"the same, listed the other way round", `
+			t1 victim s 10 ETH
+			t2 d x 10 ETH internal
+			t2 c d 10 ETH internal
+			t2 s c 10 ETH`, "",
+			[]string{"reported 10 ETH", "x holds 10 ETH"}},
+		{"who passes on a stranger's payment keeps traced money", `
+			t1 victim s 10 ETH
+			t2 s c 10 ETH
+			t3 other c 7 ETH
+			t3 c x 7 ETH internal`, "",
+			[]string{"c holds 10 ETH", "reported 10 ETH"}},
+		{"who passes on a part in the same transaction keeps the rest", `
+			t1 victim s 10 ETH
+			t2 c x 6 ETH internal
+			t2 s c 10 ETH`, "",
+			[]string{"c holds 4 ETH", "reported 10 ETH", "x holds 6 ETH"}},
+		{"money does not pass a service in one transaction", `
+			t1 victim s 10 ETH
+			t2 s c 10 ETH
+			t2 c ex 10 ETH internal
+			t2 ex x 10 ETH internal`, "ex",
+			[]string{"ex got 10 ETH", "reported 10 ETH"}},
+		{"a circle in one transaction moves nothing", `
+			t1 victim s 10 ETH
+			t2 s c 10 ETH
+			t2 c d 10 ETH internal
+			t2 d s 10 ETH internal`, "",
+			[]string{"reported 10 ETH", "s holds 10 ETH"}},
+		{"two payers and a payee of one batch", `
+			t1 victim s 10 ETH
+			t2 c x 30 ETH internal
+			t2 other c 20 ETH
+			t2 s c 10 ETH internal`, "",
+			[]string{"reported 10 ETH", "x holds 10 ETH"}},
+		{"values arrive before they leave in one transaction", `
+			t1 victim s 100 USD
+			t2 b x 100 USD
+			t2 a b 100 USD
+			t2 s a 100 USD`, "",
+			[]string{"reported 100 USD", "x holds 100 USD"}},
+		{"values in a circle are played as listed", `
+			t1 victim s 100 USD
+			t2 s a 100 USD
+			t2 a s 100 USD`, "",
+			[]string{"reported 100 USD", "s holds 100 USD"}},
+		{"a value may rise by the drift while it is held", `
+			t1 victim s 100 USD
+			t2 s a 100 USD
+			t3 a x 60 USD
+			t4 a y 43 USD`, "",
+			[]string{"a swapped 40 USD for a 43 USD", "reported 100 USD", "x holds 60 USD", "y holds 43 USD"}},
+		{"and by no more", `
+			t1 victim s 100 USD
+			t2 s a 100 USD
+			t3 a x 104 USD
+			t4 a y 7 USD`, "",
+			[]string{"a swapped 100 USD for a 104 USD", "a swapped for a 1 USD", "reported 100 USD", "x holds 104 USD", "y holds 1 USD"}},
+		{"money that was seen to come is no drift", `
+			t1 victim s 100 USD
+			t2 other a 5 USD
+			t3 s a 100 USD
+			t4 a x 105 USD`, "",
+			[]string{"reported 100 USD", "x holds 100 USD"}},
+		{"a value may change in a swap", `
+			t1 victim s 100 USD
+			t2 a x 150 USD
+			t2 s a 100 USD`, "",
+			[]string{"a swapped 100 USD for a 150 USD", "reported 100 USD", "x holds 150 USD"}},
+		{"half of what is swapped by value is traced", `
+			t1 victim s 100 USD
+			t2 s a 100 USD
+			t2 other a 100 USD
+			t2 a x 300 USD`, "",
+			[]string{"a swapped 100 USD for a 150 USD", "reported 100 USD", "x holds 150 USD"}},
+		{"what is worth more than twice as much is no swap", `
+			t1 victim s 100 USD
+			t2 s a 100 USD
+			t2 a x 203 USD`, "",
+			[]string{"a swapped 100 USD for a 105 USD", "reported 100 USD", "x holds 105 USD"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBook(t, tt.lines)
 			b.in.Seeds = []Seed{{Wallet: b.id("s"), To: 1 << 62}}
 			b.in.Worth = worth
+			b.in.Drift = 5
 			b.in.Stop = func(w uint32) Stop {
 				if b.names[w] == tt.sinks {
 					return Sink
@@ -245,6 +326,65 @@ func TestUnseenMoneyOfASeed(t *testing.T) {
 	}
 }
 
+// TestUnseenMoney counts what wallets pay beyond what they were seen to get.
+func TestUnseenMoney(t *testing.T) {
+	for _, tt := range []struct {
+		name, lines string
+		want        []string
+	}{
+		{"all it got is traced", `
+			t1 victim s 100 USDT
+			t2 s a 100 USDT
+			t3 a x 300 USDT`,
+			[]string{"reported 300 USDT", "x holds 300 USDT"}},
+		{"half of what it got is traced", `
+			t1 victim s 100 USDT
+			t2 other a 100 USDT
+			t3 s a 100 USDT
+			t4 a x 300 USDT`,
+			[]string{"reported 200 USDT", "x holds 200 USDT"}},
+		{"less than half is", `
+			t1 victim s 100 USDT
+			t2 other a 101 USDT
+			t3 s a 100 USDT
+			t4 a x 300 USDT`,
+			[]string{"reported 100 USDT", "x holds 100 USDT"}},
+		{"a token anybody can make", `
+			t1 victim s 100 USDT
+			t2 s a 100 USDT
+			t3 a x 300 FAKE`,
+			[]string{"a holds 100 USDT", "reported 100 USDT"}},
+		{"a fee", `
+			t1 victim s 100 ETH
+			t2 s a 100 ETH
+			t3 a zero 300 ETH fee`,
+			[]string{"fees 100 ETH", "reported 100 ETH"}},
+		{"before any of it came", `
+			t1 victim s 100 USDT
+			t2 a x 300 USDT
+			t3 s a 100 USDT`,
+			[]string{"a holds 100 USDT", "reported 100 USDT"}},
+		{"a rise in price comes first", `
+			t1 victim s 100 USD
+			t2 s a 100 USD
+			t3 a x 300 USD`,
+			[]string{"a swapped 100 USD for a 105 USD", "reported 295 USD", "x holds 300 USD"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBook(t, tt.lines)
+			b.in.Seeds = []Seed{{Wallet: b.id("s"), To: 1 << 62}}
+			b.in.Drift, b.in.Unseen = 5, true
+			r, err := Run(b.in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := b.state(r); !slices.Equal(got, tt.want) {
+				t.Errorf("Run gives\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(tt.want, "\n  "))
+			}
+		})
+	}
+}
+
 func TestIntervals(t *testing.T) {
 	b := newBook(t, `
 		t1 victim s 100 USDT
@@ -272,12 +412,12 @@ func TestIntervals(t *testing.T) {
 func TestConservation(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 1))
-		in := Input{Wallets: 12, Assets: []Asset{{true}, {true}, {false}}, Worth: worth,
+		in := Input{Wallets: 12, Assets: []Asset{{Known: true}, {Known: true}, {}, {Known: true, Value: true}}, Worth: worth, Drift: 5, Unseen: seed%3 == 0,
 			Seeds: []Seed{{Wallet: 1, To: 1 << 62, Unseen: seed%2 == 0}},
 			Stop:  func(w uint32) Stop { return []Stop{Sink, Follow, Follow, Through}[w%4] }}
 		for tx := range uint32(60) {
 			for range 1 + rng.IntN(5) {
-				in.Entries = append(in.Entries, Entry{From: rng.Uint32N(12), To: rng.Uint32N(12), Asset: rng.Uint32N(3), Tx: tx,
+				in.Entries = append(in.Entries, Entry{From: rng.Uint32N(12), To: rng.Uint32N(12), Asset: rng.Uint32N(4), Tx: tx,
 					Block: uint64(tx), Time: uint64(tx), Amount: *uint256.NewInt(rng.Uint64N(1000)),
 					Kind: []tracer.Kind{tracer.KindToken, tracer.KindNative, tracer.KindInternal, tracer.KindFee}[rng.IntN(4)]})
 			}
@@ -296,7 +436,7 @@ func TestConservation(t *testing.T) {
 func TestPIFOAgainstPlainBooks(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 2))
-		in := Input{Wallets: 8, Assets: []Asset{{true}}, Seeds: []Seed{{Wallet: 0, To: 1 << 62}},
+		in := Input{Wallets: 8, Assets: []Asset{{Known: true}}, Seeds: []Seed{{Wallet: 0, To: 1 << 62}},
 			Stop: func(w uint32) Stop {
 				if w == 7 {
 					return Sink
@@ -341,7 +481,7 @@ func TestPIFOAgainstPlainBooks(t *testing.T) {
 func BenchmarkRun(b *testing.B) {
 	const n = 1_000_000
 	rng := rand.New(rand.NewPCG(1, 1))
-	in := Input{Wallets: n / 4, Assets: []Asset{{true}, {true}}, Seeds: []Seed{{Wallet: 1, To: 1 << 62}}, Worth: worth}
+	in := Input{Wallets: n / 4, Assets: []Asset{{Known: true}, {Known: true}}, Seeds: []Seed{{Wallet: 1, To: 1 << 62}}, Worth: worth}
 	for i := range uint32(n) {
 		in.Entries = append(in.Entries, Entry{From: uint32(rng.ExpFloat64()*n/40) % (n / 4), To: rng.Uint32N(n / 4), Asset: i & 1,
 			Tx: i, Block: uint64(i), Amount: *uint256.NewInt(1 + rng.Uint64N(1e9)), Kind: tracer.KindToken})

@@ -9,30 +9,63 @@ import (
 	"github.com/holiman/uint256"
 )
 
-// maxParts bounds what is netted. A transaction with more transfers is a batch
-// of strangers' payments; its transfers are played one by one.
-const maxParts = 2_000
+const (
+	// maxParts bounds what is netted. A transaction with more transfers is a
+	// batch of strangers' payments; its transfers are played one by one.
+	maxParts = 2_000
+	// maxPaths bounds the pairs of payers and payees whose ways are looked for,
+	// times the transfers to look through.
+	maxPaths = 1 << 22
+)
 
 // transaction plays the entries i to j, which are one transaction.
 //
-// Where money of several assets moves, the transaction may hold swaps. Each
-// address's net change of each asset tells, with no list of exchange
-// contracts: who gave one thing and got another of about the same worth has
-// swapped, which is as true of the pool as of its customer, and each keeps its
-// own money's history. Who passes everything on vanishes. The method follows
+// A transaction happens at once: who passes everything on vanishes from it,
+// in whatever order its transfers are listed. Where money of several assets
+// moves, it may hold swaps. Each address's net change of each asset tells,
+// with no list of exchange contracts: who gave one thing and got another of
+// about the same worth has swapped, which is as true of the pool as of its
+// customer, and each keeps its own money's history. The method follows
 // MFTracer (SIGMETRICS 2026), in units of each asset instead of dollars.
 func (r *run) transaction(i, j int) {
-	if n := j - i; n > 1 && n <= maxParts && r.mixed(i, j) {
-		if x := r.net(i, j); x.swaps() {
-			x.play()
-			r.settle()
+	defer r.settle()
+	if n := j - i; n > 1 && n <= maxParts {
+		if r.Assets[r.Entries[i].Asset].Value {
+			r.values(i, j)
 			return
+		}
+		if r.mixed(i, j) {
+			if x := r.net(i, j, false); x.swaps() {
+				x.play()
+				return
+			}
+		}
+		if r.passes(i, j) {
+			if x := r.net(i, j, true); x.paths() <= maxPaths {
+				x.play()
+				return
+			}
 		}
 	}
 	for k := i; k < j; k++ {
 		r.transfer(k)
 	}
-	r.settle()
+}
+
+// passes reports whether somebody who is no stop gets an asset and gives it.
+func (r *run) passes(i, j int) bool {
+	gives := make(map[uint64]bool)
+	for k := i; k < j; k++ {
+		if e := &r.Entries[k]; r.nets(e) {
+			gives[uint64(e.From)<<32|uint64(e.Asset)] = true
+		}
+	}
+	for k := i; k < j; k++ {
+		if e := &r.Entries[k]; r.nets(e) && r.stops[e.To] != Sink && gives[uint64(e.To)<<32|uint64(e.Asset)] {
+			return true
+		}
+	}
+	return false
 }
 
 // mixed reports whether more than one known asset moves, fees aside.
@@ -58,6 +91,7 @@ type change struct {
 	in, out       uint256.Int // gross
 	net           uint256.Int // |in − out|
 	gave          bool        // out > in
+	outside       bool        // the wallet is a stop, and this is what it gave
 	swapped       bool        // the wallet is a party that swaps
 	party         int         // index into exchange.spare
 }
@@ -65,7 +99,8 @@ type change struct {
 // exchange is the netted view of one transaction.
 type exchange struct {
 	*run
-	i, j    int
+	i, j  int
+	split bool // stops are not netted
 	// changes are the nets that are not zero: those of one wallet together, in
 	// the order in which wallets and assets appear in the transaction, which
 	// unlike their numbers is the same for every caller.
@@ -76,12 +111,14 @@ type exchange struct {
 	spare []tracer.Micros
 }
 
-func (r *run) net(i, j int) *exchange {
-	x := &exchange{run: r, i: i, j: j}
-	at := make(map[uint64]int)
+// net nets a transaction. With stops, what a stop gave is not netted against
+// what it got: money that comes to a stop stays there.
+func (r *run) net(i, j int, stops bool) *exchange {
+	x := &exchange{run: r, i: i, j: j, split: stops}
+	at := make(map[changeKey]int)
 	seen := make(map[uint32]int) // wallet → its place in the order
-	of := func(wallet, asset uint32) *change {
-		k := uint64(wallet)<<32 | uint64(asset)
+	of := func(wallet, asset uint32, outside bool) *change {
+		k := changeKey{wallet, asset, outside}
 		n, ok := at[k]
 		if !ok {
 			n = len(x.changes)
@@ -89,18 +126,18 @@ func (r *run) net(i, j int) *exchange {
 			if _, ok := seen[wallet]; !ok {
 				seen[wallet] = len(seen)
 			}
-			x.changes = append(x.changes, change{wallet: wallet, asset: asset})
+			x.changes = append(x.changes, change{wallet: wallet, asset: asset, outside: outside})
 		}
 		return &x.changes[n]
 	}
 	for k := i; k < j; k++ {
 		e := &r.Entries[k]
-		if !x.plays(e) {
+		if !r.nets(e) {
 			continue
 		}
-		c := of(e.From, e.Asset)
+		c := of(e.From, e.Asset, x.outside(e.From))
 		c.out.Add(&c.out, &e.Amount)
-		c = of(e.To, e.Asset)
+		c = of(e.To, e.Asset, false)
 		c.in.Add(&c.in, &e.Amount)
 	}
 	x.changes = slices.DeleteFunc(x.changes, func(c change) bool { return c.in.Eq(&c.out) })
@@ -117,9 +154,37 @@ func (r *run) net(i, j int) *exchange {
 	return x
 }
 
-// plays reports whether an entry takes part in the netting.
-func (x *exchange) plays(e *Entry) bool {
-	return e.Kind != tracer.KindFee && x.Assets[e.Asset].Known && e.From != e.To && !e.Amount.IsZero()
+type changeKey struct {
+	wallet, asset uint32
+	outside       bool
+}
+
+// outside reports whether what a wallet gives is not netted.
+func (x *exchange) outside(wallet uint32) bool { return x.split && x.stops[wallet] == Sink }
+
+// node is a wallet in a flow network: a stop is two, for nothing passes it.
+func (x *exchange) node(wallet uint32, outside bool) uint64 {
+	n := uint64(wallet)
+	if outside {
+		n |= 1 << 32
+	}
+	return n
+}
+
+// nets reports whether an entry takes part in the netting.
+func (r *run) nets(e *Entry) bool {
+	return e.Kind != tracer.KindFee && r.Assets[e.Asset].Known && e.From != e.To && !e.Amount.IsZero()
+}
+
+// paths bounds the work of finding who paid whom.
+func (x *exchange) paths() int {
+	gave := 0
+	for n := range x.changes {
+		if x.changes[n].gave {
+			gave++
+		}
+	}
+	return gave * (len(x.changes) - gave) * (x.j - x.i)
 }
 
 // swaps marks the parties that swap, and reports whether there are any: who
@@ -177,7 +242,7 @@ func (x *exchange) worth(asset uint32, amount *uint256.Int) (tracer.Micros, bool
 // then the swaps, then what a payer gave up so that another got something else.
 func (x *exchange) play() {
 	for k := x.i; k < x.j; k++ {
-		if e := &x.Entries[k]; !x.plays(e) {
+		if e := &x.Entries[k]; !x.nets(e) {
 			x.transfer(k)
 		}
 	}
@@ -193,8 +258,10 @@ func (x *exchange) play() {
 	}
 	// Payments: to those who got it and gave nothing for it.
 	pay(func(c *change) bool { return !c.swapped })
-	credits = append(credits, x.convert(left)...)
-	credits = append(credits, x.convertFor(left)...)
+	if len(x.spare) > 0 {
+		credits = append(credits, x.convert(left)...)
+		credits = append(credits, x.convertFor(left)...)
+	}
 	// What is left went into somebody's swap and bought nothing: it is there,
 	// beside what that party got for itself.
 	for n := range x.changes {
@@ -223,10 +290,9 @@ func (x *exchange) assets() []uint32 {
 // transaction, as far as left allows, and returns the credits to make.
 func (x *exchange) pay(asset uint32, left []uint256.Int, to func(*change) bool) []func() {
 	f := newFlow()
-	node := func(w uint32) uint64 { return uint64(w) }
 	for k := x.i; k < x.j; k++ {
-		if e := &x.Entries[k]; x.plays(e) && e.Asset == asset {
-			f.edge(node(e.From), node(e.To), k, &e.Amount)
+		if e := &x.Entries[k]; x.nets(e) && e.Asset == asset {
+			f.edge(x.node(e.From, x.outside(e.From)), x.node(e.To, false), k, &e.Amount)
 		}
 	}
 	var credits []func()
@@ -251,7 +317,7 @@ func (x *exchange) pay(asset uint32, left []uint256.Int, to func(*change) bool) 
 				}
 				x.spare[payer.party] -= usd
 			}
-			sent, used := f.send(node(payer.wallet), node(payee.wallet), &limit)
+			sent, used := f.send(x.node(payer.wallet, payer.outside), x.node(payee.wallet, false), &limit)
 			if sent.IsZero() {
 				continue
 			}
@@ -333,7 +399,7 @@ func (x *exchange) convertFor(left []uint256.Int) []func() {
 	f := newFlow()
 	one := uint256.NewInt(1)
 	for k := x.i; k < x.j; k++ {
-		if e := &x.Entries[k]; x.plays(e) {
+		if e := &x.Entries[k]; x.nets(e) {
 			f.edge(uint64(e.From), uint64(e.To), k, one)
 		}
 	}

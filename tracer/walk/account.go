@@ -32,9 +32,12 @@ func (w *Walk) account() error {
 		Worth:   w.worth,
 		Policy:  w.o.Policy,
 		Near:    w.o.Chain.Blocks(near),
+		Drift:   max(w.o.Drift, 0),
+		Unseen:  w.o.Unseen,
 	}
-	for a := range w.store.Assets() {
-		in.Assets = append(in.Assets, ledger.Asset{Known: w.o.Chain.Known(w.store.Asset(uint32(a)))})
+	for id := range w.store.Assets() {
+		a := w.store.Asset(uint32(id))
+		in.Assets = append(in.Assets, ledger.Asset{Known: w.o.Chain.Known(a), Value: a.Kind == tracer.USD})
 	}
 	for _, s := range w.seeds {
 		id, ok := w.store.WalletID(s.Wallet)
@@ -49,9 +52,68 @@ func (w *Walk) account() error {
 			in.Payments = append(in.Payments, ledger.Payment{Tx: tx, Wallet: id})
 		}
 	}
-	var err error
-	w.books, err = ledger.Run(in)
-	return err
+	for {
+		var err error
+		if w.books, err = ledger.Run(in); err != nil || !w.pools() {
+			return err
+		}
+	}
+}
+
+// pools finds wallets that pool the money of many: those that many paid and
+// that paid many, while most of what they got is not traced. It reports whether
+// it found one. Whose money such a wallet pays out is a matter
+// of the accounting rule alone. A wallet that collects from many and pays few is none.
+func (w *Walk) pools() bool {
+	type party struct {
+		senders, receivers map[uint32]bool
+		got, traced        tracer.Micros
+	}
+	parties := make(map[uint32]*party)
+	for id := range uint32(w.store.Wallets()) {
+		r := w.read[w.store.Wallet(id).Address]
+		if r != nil && !r.hub && r.transfers >= 2*manyParties && r.transfers > r.judged {
+			r.judged = r.transfers
+			parties[id] = &party{senders: make(map[uint32]bool), receivers: make(map[uint32]bool)}
+		}
+	}
+	if len(parties) == 0 {
+		return false
+	}
+	for i := range w.entries {
+		e := &w.entries[i]
+		if e.Kind == tracer.KindFee || !w.o.Chain.Known(w.store.Asset(e.Asset)) {
+			continue
+		}
+		if p := parties[e.From]; p != nil {
+			p.receivers[e.To] = true
+		}
+		if p := parties[e.To]; p != nil {
+			p.senders[e.From] = true
+			usd, _ := w.worth(e.Asset, &e.Amount, e.Time)
+			p.got += usd
+		}
+	}
+	for _, m := range w.books.Moves {
+		e := &w.entries[m.Entry]
+		if p := parties[e.To]; p != nil && e.Kind != tracer.KindFee {
+			usd, _ := w.worth(e.Asset, &m.Traced, e.Time)
+			p.traced += usd
+		}
+	}
+	found := false
+	for _, s := range w.seeds {
+		if id, ok := w.store.WalletID(s.Wallet); ok {
+			delete(parties, id)
+		}
+	}
+	for id, p := range parties {
+		if len(p.senders) > manyParties && len(p.receivers) > manyParties && p.traced < p.got/2 {
+			r := w.read[w.store.Wallet(id).Address]
+			r.hub, r.pool, found = true, true, true
+		}
+	}
+	return found
 }
 
 // stop says what money does at a wallet of the store.
@@ -94,7 +156,7 @@ func (w *Walk) choose() []choice {
 			todo = append(todo, choice{wallet: a, from: gap.from, to: gap.to, seed: true, stake: math.MaxInt64})
 		}
 	}
-	stakes := w.stakes()
+	stakes, past := w.stakes(), w.past()
 	for i := 0; i < len(w.books.Intervals); {
 		j := i
 		id := w.books.Intervals[i].Wallet
@@ -114,7 +176,7 @@ func (w *Walk) choose() []choice {
 		if r.hub || r.failed != "" {
 			continue
 		}
-		gap, open, ok := w.unread(r, all)
+		gap, open, ok := w.unread(r, all, past)
 		c := choice{wallet: a, from: gap.from, to: gap.to, stake: stakes[id]}
 		switch {
 		case !ok:
@@ -135,9 +197,25 @@ func (w *Walk) choose() []choice {
 	return todo
 }
 
+// past reports whether what a wallet did before it held traced money matters
+// too: to know all that it was seen to receive.
+func (w *Walk) past() bool {
+	for id := range w.store.Assets() {
+		if w.store.Asset(uint32(id)).Kind == tracer.USD {
+			return true
+		}
+	}
+	return w.o.Unseen
+}
+
 // unread returns the first part of a wallet's holding intervals that was not
 // read, and whether the wallet still held traced money at its end.
-func (w *Walk) unread(r *reading, all []ledger.Interval) (gap span, open, ok bool) {
+func (w *Walk) unread(r *reading, all []ledger.Interval, past bool) (gap span, open, ok bool) {
+	if past {
+		if gap, ok := r.missing(0, all[0].From); ok {
+			return gap, false, true
+		}
+	}
 	for _, v := range all {
 		to := v.To
 		if v.Open {

@@ -17,6 +17,8 @@ type reading struct {
 	window    uint64 // the last block of the latest, which the chain may not have reached
 	transfers int
 	hub       bool
+	pool      bool          // a hub by whom it deals with
+	judged    int           // how many transfers there were when that was last looked at
 	failed    tracer.Reason // no use to read more
 	detail    string
 	native    string // why native transfers are missing, if they are

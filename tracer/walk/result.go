@@ -123,7 +123,7 @@ func (w *Walk) Result() (*Result, error) {
 	for _, a := range w.books.Arrivals {
 		x := w.store.Wallet(a.Wallet).Address
 		if r := w.read[x]; r != nil && r.hub {
-			s := Status{Reason: tracer.ReasonCrowded, Detail: fmt.Sprintf("This wallet has more than %d transfers in the time that was read, so the victim's money is mixed with that of many others here.", w.o.Limits.Hub)}
+			s := Status{Reason: tracer.ReasonCrowded, Detail: w.crowd(r)}
 			res.why[x] = s
 			gap(a.Wallet, s, ledger.Balance{Wallet: a.Wallet, Part: a.Part, Time: w.entries[a.Entry].Time})
 			continue
@@ -170,6 +170,14 @@ func (w *Walk) Result() (*Result, error) {
 	return res, nil
 }
 
+// crowd says in a sentence why money is not followed through a hub.
+func (w *Walk) crowd(r *reading) string {
+	if r.pool {
+		return fmt.Sprintf("More than %d wallets paid this wallet and it paid more than %d, and most of what it got is not the victim's, so that money is mixed with that of many others here.", manyParties, manyParties)
+	}
+	return fmt.Sprintf("This wallet has more than %d transfers in the time that was read, so the victim's money is mixed with that of many others here.", w.o.Limits.Hub)
+}
+
 func (w *Walk) compareWallets(a, b uint32) int {
 	return w.store.Wallet(a).Compare(w.store.Wallet(b))
 }
@@ -185,7 +193,7 @@ func (w *Walk) status(id uint32, all []ledger.Interval, stake tracer.Micros, sto
 	if r == nil {
 		r = new(reading)
 	}
-	if _, _, missing := w.unread(r, all); missing {
+	if _, _, missing := w.unread(r, all, w.past()); missing {
 		switch {
 		case r.failed != "":
 			return Status{Reason: r.failed, Detail: sentence("The wallet could not be read: " + r.detail)}

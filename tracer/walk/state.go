@@ -46,6 +46,8 @@ type stateHead struct {
 	Since, Until uint64 // Unix seconds, as asked for
 	MinUSD       tracer.Micros
 	Hub          int
+	Drift        int
+	Unseen       bool
 	From, To     uint64 // blocks
 	Asked        []tracer.Seed
 	Seeds        []tracer.Seed // resolved: each with its wallet
@@ -74,6 +76,8 @@ type stateWallet struct {
 	Window    uint64        `json:",omitempty"`
 	Transfers int           `json:",omitempty"`
 	Hub       bool          `json:",omitempty"`
+	Pool      bool          `json:",omitempty"`
+	Judged    int           `json:",omitempty"`
 	Failed    tracer.Reason `json:",omitempty"`
 	Detail    string        `json:",omitempty"`
 	Native    string        `json:",omitempty"`
@@ -110,7 +114,7 @@ func (w *Walk) saveLines(out io.Writer) error {
 	}
 	h := stateHead{
 		Chain: w.o.Chain.ID, Pinned: w.pinned, Policy: w.o.Policy.String(), Since: w.o.Since, Until: w.o.Until,
-		MinUSD: w.o.Limits.MinUSD, Hub: w.o.Limits.Hub, From: w.since, To: w.until, Asked: w.asked,
+		MinUSD: w.o.Limits.MinUSD, Hub: w.o.Limits.Hub, Drift: w.o.Drift, Unseen: w.o.Unseen, From: w.since, To: w.until, Asked: w.asked,
 		Requests: w.requests, Steps: w.steps, Stopped: w.stopped, Done: w.done, Wallets: len(read), Txs: len(w.whole),
 	}
 	for _, s := range w.seeds {
@@ -126,7 +130,7 @@ func (w *Walk) saveLines(out io.Writer) error {
 	for _, a := range slices.SortedFunc(maps.Keys(read), common.Address.Cmp) {
 		r := read[a]
 		s := stateWallet{
-			Wallet: a, Windows: r.windows, Window: r.window, Transfers: r.transfers, Hub: r.hub,
+			Wallet: a, Windows: r.windows, Window: r.window, Transfers: r.transfers, Hub: r.hub, Pool: r.pool, Judged: r.judged,
 			Failed: r.failed, Detail: r.detail, Native: r.native, Internal: r.internal,
 		}
 		if code, ok := w.code[a]; ok {
@@ -226,6 +230,8 @@ func resume(ctx context.Context, r io.Reader, src tracer.Source, seeds []tracer.
 		{"last time", h.Until, w.o.Until},
 		{"smallest amount followed", h.MinUSD, w.o.Limits.MinUSD},
 		{"size of a hub", h.Hub, w.o.Limits.Hub},
+		{"drift of prices", h.Drift, w.o.Drift},
+		{"money not seen to come", h.Unseen, w.o.Unseen},
 	} {
 		if c.got != c.want {
 			return nil, fmt.Errorf("%w: its %s is %v, not %v", ErrOther, c.what, c.got, c.want)
@@ -385,11 +391,11 @@ func (w *Walk) takeHead(h *stateHead) error {
 }
 
 func (w *Walk) takeWallet(s *stateWallet) error {
-	if s.Windows < 0 || s.Transfers < 0 {
+	if s.Windows < 0 || s.Transfers < 0 || s.Judged < 0 {
 		return corrupt("a number of wallet %s is below zero", s.Wallet.Hex())
 	}
 	r := &reading{
-		windows: s.Windows, window: s.Window, transfers: s.Transfers, hub: s.Hub,
+		windows: s.Windows, window: s.Window, transfers: s.Transfers, hub: s.Hub, pool: s.Pool, judged: s.Judged,
 		failed: s.Failed, detail: s.Detail, native: s.Native, internal: s.Internal,
 	}
 	for i, c := range s.Spans {

@@ -60,6 +60,15 @@ type Options struct {
 	Policy       ledger.Policy
 	Since, Until uint64 // Unix seconds, both included: which receipts of a seed wallet are the victim's; zero means all
 	Limits       Limits
+	// Drift is by how many percent money may rise in price while a wallet
+	// holds it, where a source gives dollar values in place of amounts
+	// ([tracer.USD]). Zero means 5, and a number below zero none.
+	Drift int
+	// Unseen is for sources that lack some transfers, such as a list of the
+	// flows that matter: what a wallet pays beyond all it was seen to receive is
+	// followed too, where at least half of what it received is traced. It then
+	// counts as reported, though it is other people's money most likely.
+	Unseen bool
 	// Service says whether a wallet is a known service, its name, and whether
 	// money stays there or may pass through in one transaction. nil: none is.
 	Service func(tracer.Wallet) (name string, stop ledger.Stop)
@@ -85,6 +94,9 @@ const (
 	// Two times in which a wallet held traced money are read as one when less
 	// than this lies between them.
 	near = 12 * time.Hour
+	// A wallet that more than manyParties paid, and that paid as many, pools
+	// their money when most of what it got is not traced.
+	manyParties = 100
 	// wholeTransactions is how many transactions that paid contracts are
 	// fetched at once.
 	wholeTransactions = 200
@@ -148,6 +160,7 @@ func New(ctx context.Context, src tracer.Source, seeds []tracer.Seed, o Options)
 
 func newWalk(src tracer.Source, o Options) *Walk {
 	o.Limits = o.Limits.WithDefaults()
+	o.Drift = cmp.Or(o.Drift, 5)
 	return &Walk{
 		o:     o,
 		src:   src,
