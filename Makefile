@@ -1,6 +1,6 @@
 # Everyday commands. The whole check is .ci/run.
 
-.PHONY: test ci lint bench golden demo
+.PHONY: test ci lint bench golden demo package infra
 
 test:
 	go test ./...
@@ -25,3 +25,11 @@ golden:
 
 demo:
 	go run . demo
+
+# The Lambda functions: dist/<name>.zip, the same bytes on every machine.
+package:
+	go run ./infra/pack -o dist
+
+# Checks the Terraform: format, types, its own tests, permissions.
+infra:
+	go test ./infra/...

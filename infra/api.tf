@@ -19,7 +19,7 @@ locals {
       "GET /v1/audit"               = true
     }
     download = {
-      "GET /v1/cases/{id}/reports/{block}/{file+}" = true
+      "GET /v1/cases/{id}/reports/{block}/{file}" = true
     }
   }
 

@@ -6,6 +6,22 @@
 locals {
   # As tracer/report writes them, in its order; infra_test.go compares.
   columns = [
+    { name = "chain", type = "string", says = "CAIP-2, such as eip155:1" },
+    { name = "block", type = "bigint", says = "" },
+    { name = "block_hash", type = "binary", says = "" },
+    { name = "time", type = "timestamp", says = "of the block, UTC" },
+    { name = "tx_hash", type = "binary", says = "to_hex() shows its digits" },
+    { name = "position", type = "string", says = "log index, or the path in the trace" },
+    { name = "kind", type = "string", says = "native, internal, token or nft" },
+    { name = "from_address", type = "binary", says = "" },
+    { name = "to_address", type = "binary", says = "" },
+    { name = "asset", type = "string", says = "CAIP-19" },
+    { name = "symbol", type = "string", says = "as the token calls itself: proves nothing" },
+    { name = "amount", type = "string", says = "base units" },
+    { name = "traced", type = "string", says = "base units of it that are a victim's" },
+    { name = "traced_usd", type = "decimal(18,2)", says = "at the time" },
+    { name = "price_source", type = "string", says = "" },
+    { name = "verified", type = "boolean", says = "proven against the block's receipts" },
   ]
 }
 

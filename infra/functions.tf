@@ -52,8 +52,9 @@ locals {
       concurrency = 20
 
       environment = {
-        SCAMTRACE_ISSUER   = local.issuer
-        SCAMTRACE_AUDIENCE = local.audience
+        SCAMTRACE_ISSUER        = local.issuer
+        SCAMTRACE_AUDIENCE      = local.audience
+        SCAMTRACE_CASES_PER_DAY = var.cases_per_day
       }
     }
   }

@@ -2,9 +2,9 @@
 // main, dist/<name>.zip with one file, bootstrap, for provided.al2023 on arm64,
 // and dist/SHA256SUMS over all of them.
 //
-// The same sources, modules and Go version give the same bytes on any machine
-// and in any folder: paths and build ids are left out, and the archive has no
-// clock.
+// The same commit, clean, and the same Go version give the same bytes on any
+// machine and in any folder: paths and build ids are left out, and the archive
+// has no clock. The commit is in the program, as go version -m shows.
 //
 //	go run ./infra/pack [-o dist]
 package main
@@ -108,7 +108,7 @@ func build(ctx context.Context, dir, pkg string) ([]byte, error) {
 	}
 	defer os.RemoveAll(tmp)
 	name := filepath.Join(tmp, "bootstrap")
-	_, err = command(ctx, dir, "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=", "-o", name, pkg)
+	_, err = command(ctx, dir, "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=", "-o", name, pkg)
 	if err != nil {
 		return nil, err
 	}
