@@ -535,7 +535,7 @@ type linkOutput struct {
 }
 
 func (a *App) download(ctx context.Context, in *struct {
-	caseInput
+	ID    string `path:"id" maxLength:"64"` // huma looks into no embedded struct that is not exported
 	Block uint64 `path:"block"`
 	File  string `path:"file" maxLength:"120"`
 }) (*linkOutput, error) {
