@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,7 +42,8 @@ type scene struct {
 	queue  *list
 	logs   *bytes.Buffer
 	clock  time.Time
-	mu     sync.Mutex // of logs
+	mu     sync.Mutex   // of logs
+	fault  atomic.Int32 // a devnet.Fault of the node
 }
 
 // list is a Queue that a test takes Jobs from.
@@ -99,10 +101,15 @@ func publicData(t testing.TB, w *devnet.World) map[string][]byte {
 	return map[string][]byte{"public/chains.json": chains, "public/labels/devnet.csv": []byte(labels), "public/prices/devnet.csv": []byte(prices)}
 }
 
-func newScene(t *testing.T) *scene {
+func newScene(t *testing.T) *scene { return newSceneWith(t, devnet.NodeOptions{}) }
+
+func newSceneWith(t *testing.T, o devnet.NodeOptions) *scene {
 	t.Helper()
 	s := &scene{t: t, world: theWorld(), queue: new(list), logs: new(bytes.Buffer)}
-	s.node = devnet.NewNode(s.world, devnet.NodeOptions{})
+	if o.Faults == nil {
+		o.Faults = func(devnet.Request) devnet.Fault { return devnet.Fault(s.fault.Load()) }
+	}
+	s.node = devnet.NewNode(s.world, o)
 	srv := httptest.NewServer(s.node)
 	t.Cleanup(srv.Close)
 	s.url = srv.URL
@@ -330,3 +337,21 @@ func TestSubmitToReport(t *testing.T) {
 		t.Error("a wallet is in the logs")
 	}
 }
+
+// front serves h behind a door that may refuse a request.
+func front(t *testing.T, h http.Handler, door func(http.ResponseWriter) bool) string {
+	t.Helper()
+	var mu sync.Mutex
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		ok := door(w)
+		mu.Unlock()
+		if ok {
+			h.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+func number(n uint64) string { return fmt.Sprint(n) }

@@ -2,6 +2,7 @@ package functions
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -192,10 +193,25 @@ func (a *App) walk(ctx context.Context, c *Case, chain tracer.Chain, k *knowledg
 	if err != nil {
 		return err
 	}
-	if res.Stopped.Reason == tracer.ReasonSource && c.Tries+1 < maxTries {
-		return a.pause(ctx, c, w, progress, res.Stopped.Detail)
+	if trouble, tries := unread(res); trouble != "" && c.Tries+1 < tries {
+		return a.pause(ctx, c, w, progress, trouble)
 	}
 	return a.finish(ctx, c, w, res, k, src, progress)
+}
+
+// unread says what the node did not let the walk read, and how many turns in a
+// row that may happen before the report is written without it: many while
+// nothing can be read, few when it is some wallets, which may stay so.
+func unread(res *walk.Result) (trouble string, tries int) {
+	if res.Stopped.Reason == tracer.ReasonSource {
+		return res.Stopped.Detail, maxTries
+	}
+	for _, g := range res.Gaps {
+		if g.Reason == tracer.ReasonSource {
+			return g.Detail, 3
+		}
+	}
+	return "", 0
 }
 
 // resume begins a walk, goes on with a saved one, or extends that of an
@@ -225,7 +241,7 @@ func (a *App) pause(ctx context.Context, c *Case, w *walk.Walk, p Progress, trou
 		return err
 	}
 	next, err := a.step(ctx, c, func(c *Case) {
-		if p != c.Progress {
+		if p.Wallets > c.Progress.Wallets || p.Transfers > c.Progress.Transfers {
 			c.Tries = 0
 		}
 		c.Status, c.Reason = StatusTracing, ""
@@ -286,9 +302,10 @@ func (a *App) finish(ctx context.Context, c *Case, w *walk.Walk, res *walk.Resul
 		Block: c.Pinned.Number, Hash: c.Pinned.Hash.Hex(), Time: time.Unix(int64(c.Pinned.Time), 0).UTC(),
 		Status: StatusDone, Sentence: rep.Outcome.Sentence,
 	}
-	reason := ""
-	if !res.Complete() {
-		row.Status, reason = StatusPartial, sentence(res.Stopped.Detail)
+	trouble, _ := unread(res)
+	reason := sentence(cmp.Or(res.Stopped.Detail, trouble))
+	if reason != "" {
+		row.Status = StatusPartial
 	}
 	d, err := a.compare(ctx, c, rep, src)
 	if err != nil {
