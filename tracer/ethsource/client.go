@@ -1,16 +1,21 @@
 package ethsource
 
 import (
+	"bufio"
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
-	"regexp"
-	"strconv"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,23 +23,37 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/ethereum/go-ethereum/rpc"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 )
 
 const (
-	maxBody  = 64 << 20 // bytes of one answer; go-ethereum's client has no bound
-	maxTries = 5
-	maxBatch = 100 // calls in one request
-	timeout  = 60 * time.Second
+	maxBody  = 64 << 20 // bytes of one answer after decompression; go-ethereum's client has no bound
+	maxTries = 6
+	minBatch = 20  // calls in the first request; some endpoints take no more, some none
+	maxBatch = 100 // Erigon's and Bor's default
+	longest  = 10 * time.Second
 )
 
-// client calls a node, counts what is asked, and tries again where that can
-// help. No error of it holds the endpoint's address, which may hold a key.
+// client calls a node and tries again where that can help. No error of it
+// holds the endpoint's address, which may hold a key.
 type client struct {
-	rpc   *rpc.Client
-	host  string
-	reads chan struct{} // a place for each request under way
-	rate  *rate.Limiter
+	endpoint string
+	host     string
+	secrets  *strings.Replacer
+	http     *http.Client
+	rpc      *rpc.Client
+	rate     *rate.Limiter
+	reads    chan struct{} // a place for each request under way
+	pause    func(context.Context, time.Duration) error
+	id       atomic.Int64
+
+	mu      sync.Mutex
+	batch   int       // calls in a request
+	most    int       // the most calls that the endpoint may take
+	broken  int       // answers to batches that were not usable, one after another
+	resume  time.Time // before then the endpoint wants to hear nothing
+	strikes int       // refusals for the rate, one after another
 }
 
 func dial(ctx context.Context, endpoint string, o Options) (*client, error) {
@@ -42,21 +61,77 @@ func dial(ctx context.Context, endpoint string, o Options) (*client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("%w: the endpoint is not a web address; write it like https://host/path", tracer.ErrUsage)
 	}
-	c := &client{host: u.Hostname(), reads: make(chan struct{}, cmp.Or(max(o.Reads, 0), 4)), rate: rate.NewLimiter(rate.Inf, 0)}
-	if o.Limiter != nil {
-		c.rate = o.Limiter
-	} else if o.Rate > 0 {
-		c.rate = rate.NewLimiter(rate.Limit(o.Rate), maxBatch)
+	reads := cmp.Or(max(o.Reads, 0), 4)
+	next := http.DefaultTransport.(*http.Transport).Clone()
+	next.MaxIdleConnsPerHost = reads
+	c := &client{
+		endpoint: endpoint, host: u.Hostname(), secrets: secrets(u), batch: minBatch,
+		rate: rate.NewLimiter(rate.Inf, 0), reads: make(chan struct{}, reads), most: maxBatch, pause: sleep,
 	}
-	h := &http.Client{Transport: &transport{http.DefaultTransport}, Timeout: timeout}
-	if c.rpc, err = rpc.DialOptions(ctx, endpoint, rpc.WithHTTPClient(h)); err != nil {
+	c.http = &http.Client{Transport: &transport{c, next}, Timeout: cmp.Or(o.Timeout, time.Minute),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if o.pause != nil {
+		c.pause = o.pause
+	}
+	if o.Rate > 0 {
+		c.rate = rate.NewLimiter(rate.Limit(o.Rate), max(1, int(o.Rate)))
+	}
+	if c.rpc, err = rpc.DialOptions(ctx, endpoint, rpc.WithHTTPClient(c.http)); err != nil {
 		return nil, fmt.Errorf("connect to %s: the address is not usable", c.host)
 	}
 	return c, nil
 }
 
-// transport bounds answers and says who asks.
-type transport struct{ next http.RoundTripper }
+// secrets replaces whatever may be a key in the address of an endpoint.
+func secrets(u *url.URL) *strings.Replacer {
+	var parts []string
+	add := func(s string) {
+		if len(s) >= 4 { // shorter ones are words like v2 and eth
+			parts = append(parts, s, url.QueryEscape(s), url.PathEscape(s))
+		}
+	}
+	add(u.String())
+	add(u.Redacted())
+	add(u.RequestURI())
+	add(u.RawQuery)
+	add(u.User.String())
+	add(u.User.Username())
+	pass, _ := u.User.Password()
+	add(pass)
+	add(strings.Trim(u.Path, "/"))
+	for part := range strings.SplitSeq(u.Path, "/") {
+		add(part)
+	}
+	for _, values := range u.Query() {
+		for _, v := range values {
+			add(v)
+		}
+	}
+	// The longest first: a replacer takes the first that fits.
+	slices.SortFunc(parts, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
+	var pairs []string
+	for _, s := range slices.Compact(parts) {
+		pairs = append(pairs, s, "…")
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+func (c *client) scrub(s string) string { return c.secrets.Replace(s) }
+
+// transport bounds answers, says who asks, and sees what go-ethereum's client
+// drops: how long to wait, and answers to a batch that are none.
+type transport struct {
+	c    *client
+	next http.RoundTripper
+}
+
+// A note of the transport on an answer.
+type note struct {
+	wait  time.Duration // as the endpoint asks
+	batch bool          // the request is one
+}
+
+type noteKey struct{}
 
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
@@ -65,206 +140,411 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && resp.StatusCode >= 400 {
-		resp.Body.Close()
-		return nil, &waitError{status: resp.StatusCode, after: min(time.Duration(max(s, 0))*time.Second, time.Minute)}
-	}
 	resp.Body = &capped{resp.Body, maxBody}
+	n, ok := r.Context().Value(noteKey{}).(*note)
+	if !ok {
+		return resp, nil
+	}
+	if resp.StatusCode >= 400 {
+		n.wait = retryAfter(resp.Header, time.Now())
+	}
+	if !n.batch || resp.StatusCode != http.StatusOK {
+		return resp, nil
+	}
+	body := bufio.NewReader(resp.Body)
+	if start, _ := body.Peek(64); !bytes.HasPrefix(bytes.TrimSpace(start), []byte("[")) {
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(body, scanBuffer))
+		if e := t.c.refuseHTTP(0, text); e.kind != kindUnknown {
+			return nil, e
+		}
+		return nil, t.c.unusable("it is not the list that answers a list")
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, resp.Body}
 	return resp, nil
 }
 
-// A waitError is a refusal that says when to come back.
-type waitError struct {
-	status int
-	after  time.Duration
-}
-
-func (e *waitError) Error() string {
-	return fmt.Sprintf("the endpoint answers with status %d", e.status)
-}
-
-var errTooLarge = errors.New("the answer is too large")
-
-type capped struct {
-	io.ReadCloser
-	left int64
-}
-
-func (c *capped) Read(p []byte) (int, error) {
-	if c.left <= 0 {
-		return 0, errTooLarge
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	n, err := c.ReadCloser.Read(p[:min(int64(len(p)), c.left)])
-	c.left -= int64(n)
-	return n, err
 }
 
-// spent counts the calls of one query and knows its budget.
-type spent struct {
-	n   atomic.Int64
-	max int64 // 0 is no limit
-}
-
-var errBudget = errors.New("the budget of requests ran out")
-
-// take asks for n calls.
-func (s *spent) take(n int) error {
-	if got := s.n.Add(int64(n)); s.max > 0 && got > s.max {
-		s.n.Add(int64(-n))
-		return errBudget
+// wait waits for d, or fails with e at once when ctx ends before that.
+func (c *client) wait(ctx context.Context, d time.Duration, e *nodeError) error {
+	if d <= 0 {
+		return nil
 	}
-	return nil
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
+		return &nodeError{kind: e.kind, late: true, text: e.text + "; there is no time left to wait"}
+	}
+	return c.pause(ctx, d)
 }
 
-// batch makes calls together, at most maxBatch in a request, and tries those
-// that failed again. It returns the first error that stays.
-func (c *client) batch(ctx context.Context, s *spent, calls []rpc.BatchElem) error {
-	for len(calls) > 0 {
-		n := min(len(calls), maxBatch)
-		if err := c.some(ctx, s, calls[:n]); err != nil {
+// turn waits until n calls may be made.
+func (c *client) turn(ctx context.Context, n int) error {
+	c.mu.Lock()
+	d := time.Until(c.resume)
+	c.mu.Unlock()
+	if err := c.wait(ctx, d, &nodeError{kind: kindRate, text: kindTexts[kindRate]}); err != nil {
+		return err
+	}
+	r := c.rate.ReserveN(time.Now(), n)
+	if err := c.wait(ctx, r.Delay(), &nodeError{kind: kindRate, text: "the limit on requests per second holds the reading up"}); err != nil {
+		r.Cancel()
+		return err
+	}
+	select {
+	case c.reads <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// slow makes everybody wait after a refusal for the rate. Refusals of requests
+// that were under way together count once.
+func (c *client) slow(e *nodeError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if now.Before(c.resume) {
+		return
+	}
+	d := min(250*time.Millisecond<<c.strikes, longest)
+	d = d/2 + rand.N(d/2)
+	c.strikes = min(c.strikes+1, 10)
+	c.resume = now.Add(max(d, min(e.after, 10*time.Minute)))
+}
+
+// again runs try until it succeeds or trying again does not help. A probe finds
+// out what an endpoint can do: only what surely passes is tried again.
+func (c *client) again(ctx context.Context, probe bool, try func() error) error {
+	delays := backoff.NewExponentialBackOff()
+	delays.InitialInterval, delays.Multiplier, delays.MaxInterval = 250*time.Millisecond, 2, longest
+	for n := 1; ; n++ {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if errors.Is(err, errBudget) {
 			return err
 		}
-		calls = calls[n:]
+		e := c.classify(err)
+		most := 1
+		switch e.kind {
+		case kindRate, kindTransient, kindUnusable:
+			most = maxTries
+		case kindBehind:
+			if !probe {
+				most = maxTries
+			}
+		case kindUnknown:
+			if !probe {
+				most = 2
+			}
+		}
+		if n >= most || e.late {
+			return e
+		}
+		if e.kind == kindRate {
+			c.slow(e) // the next try waits with all others
+			continue
+		}
+		if err := c.wait(ctx, max(delays.NextBackOff(), e.after), e); err != nil {
+			return err
+		}
+	}
+}
+
+// call makes one call; result reads its result, and starts over when the call
+// is made again.
+func (c *client) call(ctx context.Context, p *purse, probe bool, result func(*scanner) error, method string, args ...any) error {
+	return c.again(ctx, probe, func() error {
+		if err := c.enter(ctx, p, 1); err != nil {
+			return err
+		}
+		defer c.leave()
+		return c.post(ctx, result, method, args)
+	})
+}
+
+// enter pays for n calls and waits until they may be made.
+func (c *client) enter(ctx context.Context, p *purse, n int) error {
+	if err := p.spend(ctx, n); err != nil {
+		return err
+	}
+	if err := c.turn(ctx, n); err != nil {
+		p.refund(n)
+		return err
 	}
 	return nil
 }
 
-func (c *client) some(ctx context.Context, s *spent, calls []rpc.BatchElem) error {
+func (c *client) leave() { <-c.reads }
+
+// post makes one request of one call. go-ethereum's client reads a body
+// several times over; this one reads it once, as it comes.
+func (c *client) post(ctx context.Context, result func(*scanner) error, method string, args []any) error {
+	id := c.id.Add(1)
+	body, err := json.Marshal(struct {
+		Version string `json:"jsonrpc"`
+		ID      int64  `json:"id"`
+		Method  string `json:"method"`
+		Params  []any  `json:"params"`
+	}{"2.0", id, method, args})
+	if err != nil {
+		return err
+	}
+	n := new(note)
+	req, err := http.NewRequestWithContext(context.WithValue(ctx, noteKey{}, n), http.MethodPost, c.endpoint, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		io.CopyN(io.Discard, resp.Body, scanBuffer) // so that the connection can be used again
+		resp.Body.Close()
+	}()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, scanBuffer))
+		e := c.refuseHTTP(resp.StatusCode, text)
+		e.after = n.wait
+		return e
+	}
+	c.calm()
+	return c.envelope(newScanner(resp.Body), id, result)
+}
+
+// calm forgets refusals for the rate.
+func (c *client) calm() {
+	c.mu.Lock()
+	c.strikes = 0
+	c.mu.Unlock()
+}
+
+// envelope reads an answer to the call id. Its members come in any order.
+func (c *client) envelope(s *scanner, id int64, result func(*scanner) error) error {
+	var refusal *nodeError
+	var got json.RawMessage
+	var failed error
+	have := false
+	if s.peek() == '<' {
+		return &nodeError{kind: kindTransient, text: "the endpoint answers with a web page"}
+	}
+	err := s.each(func(key []byte) (err error) {
+		switch string(key) {
+		case "id":
+			got, err = s.value()
+		case "error":
+			var raw []byte
+			if raw, err = s.value(); err != nil || string(raw) == "null" {
+				return err
+			}
+			e := new(rpcError)
+			if err := json.Unmarshal(raw, e); err != nil {
+				return err
+			}
+			refusal = c.refuse(0, e.Code, e.words()...)
+		case "result":
+			have = true
+			if failed = result(s); failed != nil {
+				return failed // the rest is of no interest
+			}
+		default:
+			return s.skip(0)
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, errTooLarge):
+		return err
+	case refusal != nil:
+		return refusal
+	case err != nil:
+		if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+			return &nodeError{kind: kindTransient, text: "the endpoint does not finish its answer"}
+		}
+		return cmp.Or[error](asNode(err), c.unusable("%v", err))
+	case string(got) != fmt.Sprint(id):
+		return c.unusable("it answers another question")
+	case !have:
+		return c.unusable("it has no result")
+	}
+	return nil
+}
+
+func asNode(err error) error {
+	if e, ok := errors.AsType[*nodeError](err); ok {
+		return e
+	}
+	return nil
+}
+
+// one makes one call and decodes its result. null leaves result as it is.
+func (c *client) one(ctx context.Context, p *purse, result any, method string, args ...any) error {
+	return c.call(ctx, p, false, into(result), method, args...)
+}
+
+// probe is one for questions that an endpoint may not understand.
+func (c *client) probe(ctx context.Context, p *purse, result any, method string, args ...any) error {
+	return c.call(ctx, p, true, into(result), method, args...)
+}
+
+func into(result any) func(*scanner) error {
+	return func(s *scanner) error {
+		raw, err := s.value()
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(raw, result)
+	}
+}
+
+// all makes many calls, several in a request and some requests at once. The
+// first refusal that stays ends it. A result that is null stays as it was.
+func (c *client) all(ctx context.Context, p *purse, calls []rpc.BatchElem) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(cap(c.reads))
+	for len(calls) > 0 && ctx.Err() == nil {
+		part := calls[:min(len(calls), c.batchSize())]
+		g.Go(func() error { return c.some(ctx, p, part) })
+		calls = calls[len(part):]
+	}
+	return g.Wait()
+}
+
+// sure is all with a look at each result; those that check does not like are
+// asked for again. check is called by one goroutine.
+func (c *client) sure(ctx context.Context, p *purse, calls []rpc.BatchElem, check func(i int) error) error {
 	todo := make([]int, len(calls))
 	for i := range todo {
 		todo[i] = i
 	}
-	try := func() (struct{}, error) {
-		if err := s.take(len(todo)); err != nil {
-			return struct{}{}, backoff.Permanent(err)
-		}
+	var failed error
+	err := c.again(ctx, false, func() error {
 		part := make([]rpc.BatchElem, len(todo))
 		for k, i := range todo {
 			part[k] = calls[i]
-			part[k].Error = nil
 		}
-		if err := c.rate.WaitN(ctx, len(todo)); err != nil {
-			return struct{}{}, backoff.Permanent(cmp.Or(context.Cause(ctx), err))
-		}
-		select {
-		case c.reads <- struct{}{}:
-			defer func() { <-c.reads }()
-		case <-ctx.Done():
-			return struct{}{}, backoff.Permanent(context.Cause(ctx))
-		}
-		var err error
-		if len(part) == 1 {
-			err = c.rpc.CallContext(ctx, part[0].Result, part[0].Method, part[0].Args...)
-		} else {
-			err = c.rpc.BatchCallContext(ctx, part)
-		}
-		if err != nil {
-			return struct{}{}, c.again(ctx, err)
+		if failed = c.all(ctx, p, part); failed != nil {
+			return nil // it was tried often enough
 		}
 		var left []int
 		var first error
-		for k, i := range todo {
-			if part[k].Error == nil {
-				continue
+		for _, i := range todo {
+			if err := check(i); err != nil {
+				left = append(left, i)
+				first = cmp.Or(first, err)
 			}
-			err := c.again(ctx, part[k].Error)
-			if _, stays := errors.AsType[*backoff.PermanentError](err); stays {
-				return struct{}{}, err
-			}
-			left, first = append(left, i), err
 		}
 		todo = left
-		return struct{}{}, first
-	}
-	delays := backoff.NewExponentialBackOff()
-	delays.InitialInterval, delays.MaxInterval = 100*time.Millisecond, 5*time.Second
-	_, err := backoff.Retry(ctx, try, backoff.WithBackOff(delays), backoff.WithMaxTries(maxTries))
-	if p, ok := errors.AsType[*backoff.PermanentError](err); ok {
-		err = p.Unwrap()
-	}
-	if w, ok := errors.AsType[*backoff.RetryAfterError](err); ok {
-		return &nodeError{kind: kindRate, text: fmt.Sprintf("the endpoint asks to wait for %s", w.Duration)}
-	}
-	return err
+		return first
+	})
+	return cmp.Or(failed, err)
 }
 
-// again says whether trying again can help: it returns err for a try after a
-// pause, and a permanent error otherwise.
-func (c *client) again(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return backoff.Permanent(context.Cause(ctx))
+func (c *client) batchSize() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rate.Limit() == rate.Inf {
+		return c.batch
 	}
-	if w, ok := errors.AsType[*waitError](err); ok {
-		return backoff.RetryAfter(int(w.after / time.Second))
-	}
-	e := classify(err)
-	if e.kind == kindRate || e.kind == kindTransient {
-		return e
-	}
-	return backoff.Permanent(e)
+	return min(c.batch, c.rate.Burst())
 }
 
-// A kind says what to do about an error of a node.
-type kind uint8
-
-const (
-	kindOther     kind = iota // asking again does not help
-	kindTransient             // it may
-	kindRate                  // it may, later
-	kindRange                 // ask for fewer blocks
-	kindTopics                // ask for fewer wallets
-	kindMissing               // the node does not have the method
-)
-
-// A nodeError is an error of a node, in words without the endpoint's address.
-type nodeError struct {
-	kind kind
-	text string
+// worked makes the next requests larger after one of n calls.
+func (c *client) worked(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.strikes, c.broken = 0, 0
+	if n >= c.batch {
+		c.batch = min(2*c.batch, c.most)
+	}
 }
 
-func (e *nodeError) Error() string { return e.text }
-
-// refusals tells errors by their text, first match first. The texts are those
-// of the nodes and providers themselves.
-var refusals = []struct {
-	kind kind
-	text *regexp.Regexp
-}{
-	{kindTopics, regexp.MustCompile(`exceed max (topics|addresses)|specify less number of address|contains \d+ filters`)},
-	{kindRange, regexp.MustCompile(`block range|range .*(exceed|limit|too large|too wide)|exceed(s|ed)? max|max(imum)? range|limited to .* range|ranges over|blocks range|too many blocks|number of requested blocks|blocks distance`)},
-	{kindRange, regexp.MustCompile(`returned more than|too many (logs|results)|response (is too big|size exceeded|too large)|logs matched|query timeout|size limit|answer is too large`)},
-	{kindMissing, regexp.MustCompile(`method .*(does not exist|not found|not supported|not available)|unsupported method|unimplemented|not whitelisted`)},
-	{kindRate, regexp.MustCompile(`rate limit|too many requests|request limit|429|limit exceeded|credits|throttl`)},
-	{kindTransient, regexp.MustCompile(`not yet complete|no backend|header not found|timeout|temporar|try again|connection|eof|internal error`)},
+// tooBig makes the next requests smaller after one of n calls. An endpoint
+// that says so gets no more of that size; one whose answers to lists are
+// broken time and again gets no more lists.
+func (c *client) tooBig(n int, k kind) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k == kindBatch {
+		c.most = min(c.most, n-1)
+	} else if c.broken++; c.broken >= maxTries {
+		c.most = 1
+	}
+	c.batch = min(c.batch, max(n/2, 1), c.most)
 }
 
-// classify finds out what an error means. Unknown texts of the node stay, the
-// address of the endpoint goes.
-func classify(err error) *nodeError {
-	if e, ok := errors.AsType[*nodeError](err); ok {
-		return e
-	}
-	text := err.Error()
-	if ue, ok := errors.AsType[*url.Error](err); ok {
-		text = "connection: " + ue.Err.Error()
-	}
-	if he, ok := errors.AsType[rpc.HTTPError](err); ok {
-		text = fmt.Sprintf("status %d: %s", he.StatusCode, he.Body)
-		switch he.StatusCode {
-		case http.StatusTooManyRequests:
-			return &nodeError{kindRate, "the endpoint limits how often it may be asked (status 429)"}
-		case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-			return &nodeError{kindTransient, fmt.Sprintf("the endpoint answers with status %d", he.StatusCode)}
+// some makes calls in one request, and those that failed again: in smaller
+// requests when the endpoint does not like this one.
+func (c *client) some(ctx context.Context, p *purse, todo []rpc.BatchElem) error {
+	if len(todo) == 1 {
+		e := &todo[0]
+		err := c.one(ctx, p, e.Result, e.Method, e.Args...)
+		if err == nil {
+			c.worked(1)
 		}
+		return err
 	}
-	lower := strings.ToLower(text)
-	for _, r := range refusals {
-		if r.text.MatchString(lower) {
-			return &nodeError{r.kind, "the endpoint says: " + tracer.CleanText(text, 160)}
+	smaller := false
+	err := c.again(ctx, false, func() error {
+		if err := c.enter(ctx, p, len(todo)); err != nil {
+			return err
 		}
+		for i := range todo {
+			todo[i].Error = nil
+		}
+		n := &note{batch: true}
+		err := c.rpc.BatchCallContext(context.WithValue(ctx, noteKey{}, n), todo)
+		c.leave()
+		var left []rpc.BatchElem
+		var first *nodeError
+		for _, call := range todo {
+			if err == nil && call.Error == nil {
+				continue
+			}
+			left = append(left, call)
+			if e := c.classify(cmp.Or(err, call.Error)); first == nil || e.kind == kindBatch {
+				first = e
+			}
+		}
+		if first == nil {
+			c.worked(len(todo))
+			return nil
+		}
+		switch first.after = n.wait; first.kind {
+		case kindBatch, kindDense, kindUnusable, kindUnknown:
+			smaller = true
+			c.tooBig(len(todo), first.kind)
+			first = &nodeError{kind: kindOther, text: first.text} // no pause
+		}
+		todo = left
+		return first
+	})
+	if !smaller || err == nil || ctx.Err() != nil {
+		return err
 	}
-	if _, ok := errors.AsType[rpc.Error](err); ok {
-		return &nodeError{kindOther, "the endpoint says: " + tracer.CleanText(text, 160)}
+	half := (len(todo) + 1) / 2
+	if err := c.some(ctx, p, todo[:half]); err != nil || half == len(todo) {
+		return err
 	}
-	return &nodeError{kindTransient, "the endpoint's answer is not usable: " + tracer.CleanText(text, 160)}
+	return c.some(ctx, p, todo[half:])
 }

@@ -1,7 +1,8 @@
 package ethsource
 
 import (
-	"fmt"
+	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,9 @@ var (
 	topicWithdrawal = common.HexToHash("0x7fcf532c15f0a6db0bd6d0e038bea71d30d808c7d98cb3bf7268a95bf5081b65") // Withdrawal(address,uint256)
 )
 
+// The types are our own and not go-ethereum's, which refuses blocks with the
+// system transactions of the OP stack, Arbitrum and Polygon.
+
 type header struct {
 	Number hexutil.Uint64 `json:"number"`
 	Hash   common.Hash    `json:"hash"`
@@ -27,48 +31,42 @@ type header struct {
 
 type block struct {
 	header
-	Txs []tx `json:"transactions"`
-
-	receipts []receipt
+	Txs         []tx `json:"transactions"`
+	Withdrawals []struct {
+		Address common.Address `json:"address"`
+		Gwei    hexutil.Uint64 `json:"amount"`
+	} `json:"withdrawals"`
 }
 
 type tx struct {
-	Hash  common.Hash     `json:"hash"`
-	From  common.Address  `json:"from"`
-	To    *common.Address `json:"to"`
-	Value *hexutil.U256   `json:"value"`
-	Index hexutil.Uint64  `json:"transactionIndex"`
-	Block *hexutil.Uint64 `json:"blockNumber"`
+	Hash      common.Hash     `json:"hash"`
+	From      common.Address  `json:"from"`
+	To        *common.Address `json:"to"`
+	Value     *hexutil.U256   `json:"value"`
+	Gas       hexutil.Uint64  `json:"gas"`
+	Index     hexutil.Uint64  `json:"transactionIndex"`
+	Block     *hexutil.Uint64 `json:"blockNumber"`
+	BlockHash common.Hash     `json:"blockHash"`
 }
 
 type receipt struct {
-	Tx       common.Hash     `json:"transactionHash"`
-	Index    hexutil.Uint64  `json:"transactionIndex"`
-	Block    hexutil.Uint64  `json:"blockNumber"`
-	Hash     common.Hash     `json:"blockHash"`
-	From     common.Address  `json:"from"`
-	Contract *common.Address `json:"contractAddress"`
-	Status   hexutil.Uint64  `json:"status"`
-	GasUsed  hexutil.Uint64  `json:"gasUsed"`
-	GasPrice *hexutil.U256   `json:"effectiveGasPrice"`
-	L1Fee    *hexutil.U256   `json:"l1Fee"` // OP-stack chains
-	Logs     []log           `json:"logs"`
+	Tx        common.Hash     `json:"transactionHash"`
+	Index     hexutil.Uint64  `json:"transactionIndex"`
+	Block     hexutil.Uint64  `json:"blockNumber"`
+	Hash      common.Hash     `json:"blockHash"`
+	From      common.Address  `json:"from"`
+	Contract  *common.Address `json:"contractAddress"`
+	Status    *hexutil.Uint64 `json:"status"` // none before Byzantium
+	GasUsed   hexutil.Uint64  `json:"gasUsed"`
+	GasPrice  *hexutil.U256   `json:"effectiveGasPrice"`
+	BlobGas   hexutil.Uint64  `json:"blobGasUsed"`
+	BlobPrice *hexutil.U256   `json:"blobGasPrice"`
+	L1Fee     *hexutil.U256   `json:"l1Fee"` // OP-stack chains
+	Logs      []log           `json:"logs"`
 }
 
-type log struct {
-	Address common.Address `json:"address"`
-	Topics  []common.Hash  `json:"topics"`
-	Data    hexutil.Bytes  `json:"data"`
-	Block   hexutil.Uint64 `json:"blockNumber"`
-	Hash    common.Hash    `json:"blockHash"`
-	Time    hexutil.Uint64 `json:"blockTimestamp"` // zero on older nodes
-	Tx      common.Hash    `json:"transactionHash"`
-	TxIndex hexutil.Uint64 `json:"transactionIndex"`
-	Index   hexutil.Uint64 `json:"logIndex"`
-	Removed bool           `json:"removed"`
-}
-
-// A trace is a row of trace_filter and trace_transaction.
+// A trace is a row of the trace_ methods. A call of the debug_ methods is
+// turned into such rows.
 type trace struct {
 	Action struct {
 		CallType string          `json:"callType"`
@@ -82,7 +80,7 @@ type trace struct {
 	Result *struct {
 		Address *common.Address `json:"address"` // create
 	} `json:"result"`
-	Error string      `json:"error"`
+	Error traceError  `json:"error"`
 	Type  string      `json:"type"`
 	Path  []int       `json:"traceAddress"`
 	Tx    common.Hash `json:"transactionHash"`
@@ -91,42 +89,58 @@ type trace struct {
 	Hash  common.Hash `json:"blockHash"`
 }
 
+// A traceError is the error of a row: a text when the call failed, and an
+// object when the node itself failed in the midst of its answer.
+type traceError struct {
+	failed bool
+	node   *rpcError
+}
+
+func (e *traceError) UnmarshalJSON(b []byte) error {
+	switch b[0] {
+	case '{':
+		return json.Unmarshal(b, &e.node)
+	case '"':
+		e.failed = len(b) > len(`""`)
+	}
+	return nil
+}
+
 // address reads an address from a topic; the first 12 bytes must be zero.
-func address(h common.Hash) (common.Address, bool) {
-	return common.Address(h[12:]), [12]byte(h[:12]) == [12]byte{}
+func address(h []byte) (common.Address, bool) {
+	return common.Address(h[12:32]), [12]byte(h[:12]) == [12]byte{}
 }
 
 // transfer decodes a log. Three topics and a word of data are ERC-20, four
 // topics and no data ERC-721; one topic and three words is how some early
 // tokens wrote it. ok is false for everything else.
 func (s *Source) transfer(l *log) (t tracer.Transfer, ok bool) {
-	if len(l.Topics) == 0 || l.Removed {
+	if l.NumTopics == 0 {
 		return t, false
 	}
 	t = tracer.Transfer{
-		Asset: tracer.TokenOf(s.chain.ID, l.Address), Kind: tracer.KindToken, Block: uint64(l.Block), BlockHash: l.Hash,
-		Time: uint64(l.Time), Tx: l.Tx, TxIndex: uint32(l.TxIndex), Position: strconv.FormatUint(uint64(l.Index), 10),
+		Asset: tracer.TokenOf(s.chain.ID, l.Address), Kind: tracer.KindToken, Block: l.Block, BlockHash: l.Hash,
+		Time: l.Time, Tx: l.Tx, TxIndex: uint32(l.TxIndex), Position: strconv.FormatUint(l.Index, 10),
 	}
-	var ok1, ok2 = true, true
-	switch n := len(l.Topics); {
+	ok1, ok2 := true, true
+	switch n := l.NumTopics; {
 	case l.Topics[0] != topicTransfer:
 		return s.wrap(t, l)
-	case n == 3 && len(l.Data) >= 32:
-		t.From, ok1 = address(l.Topics[1])
-		t.To, ok2 = address(l.Topics[2])
+	case n == 3 && l.Size >= 32:
+		t.From, ok1 = address(l.Topics[1][:])
+		t.To, ok2 = address(l.Topics[2][:])
 		t.Amount.SetBytes(l.Data[:32])
 		if l.Address == tracer.NativeLogs { // EIP-7708
-			t.Asset, t.Kind = tracer.NativeOf(s.chain.ID), tracer.KindInternal
-			t.Position = "log." + t.Position
+			t.Asset = tracer.NativeOf(s.chain.ID)
 		}
-	case n == 4 && len(l.Data) == 0:
-		t.From, ok1 = address(l.Topics[1])
-		t.To, ok2 = address(l.Topics[2])
+	case n == 4 && l.Size == 0:
+		t.From, ok1 = address(l.Topics[1][:])
+		t.To, ok2 = address(l.Topics[2][:])
 		t.Amount.SetBytes(l.Topics[3][:])
 		t.Kind, t.Asset.Kind = tracer.KindNFT, tracer.NFT
-	case n == 1 && len(l.Data) == 96:
-		t.From, ok1 = address(common.Hash(l.Data[:32]))
-		t.To, ok2 = address(common.Hash(l.Data[32:64]))
+	case n == 1 && l.Size == 96:
+		t.From, ok1 = address(l.Data[:32])
+		t.To, ok2 = address(l.Data[32:64])
 		t.Amount.SetBytes(l.Data[64:])
 	default:
 		return t, false
@@ -138,11 +152,11 @@ func (s *Source) transfer(l *log) (t tracer.Transfer, ok bool) {
 // contract gives its token to who deposits, and takes it back.
 func (s *Source) wrap(t tracer.Transfer, l *log) (tracer.Transfer, bool) {
 	tok, ok := s.chain.Token(t.Asset)
-	if !ok || !tok.Wrapped || len(l.Topics) != 2 || len(l.Data) != 32 {
+	if !ok || !tok.Wrapped || l.NumTopics != 2 || l.Size != 32 {
 		return t, false
 	}
-	who, ok := address(l.Topics[1])
-	t.Amount.SetBytes(l.Data)
+	who, ok := address(l.Topics[1][:])
+	t.Amount.SetBytes(l.Data[:32])
 	switch l.Topics[0] {
 	case topicDeposit:
 		t.From, t.To = l.Address, who
@@ -154,24 +168,70 @@ func (s *Source) wrap(t tracer.Transfer, l *log) (tracer.Transfer, bool) {
 	return t, ok
 }
 
+// logged reports whether a transfer is a log of native coin: one that EIP-7708
+// has every move of native coin leave. In a transaction with one of these all
+// such moves are in logs, and are told by them alone.
+func logged(t *tracer.Transfer) bool {
+	return t.Kind == tracer.KindToken && t.Asset.Kind == tracer.Native
+}
+
+// once drops what traces and values tell again in the transactions whose logs
+// tell it, and returns the shortened slice.
+func once(ts []tracer.Transfer, told map[common.Hash]bool) []tracer.Transfer {
+	return slices.DeleteFunc(ts, func(t tracer.Transfer) bool {
+		return (t.Kind == tracer.KindNative || t.Kind == tracer.KindInternal) && told[t.Tx]
+	})
+}
+
 // fee returns what a transaction cost its sender.
 func (s *Source) fee(r *receipt, time uint64) tracer.Transfer {
 	t := tracer.Transfer{Asset: tracer.NativeOf(s.chain.ID), Kind: tracer.KindFee, From: r.From,
 		Block: uint64(r.Block), BlockHash: r.Hash, Time: time, Tx: r.Tx, TxIndex: uint32(r.Index)}
-	if r.GasPrice != nil {
-		t.Amount.Mul(uint256.NewInt(uint64(r.GasUsed)), (*uint256.Int)(r.GasPrice))
+	add := func(gas hexutil.Uint64, price *hexutil.U256) {
+		if price != nil {
+			var part uint256.Int
+			t.Amount.Add(&t.Amount, part.Mul(uint256.NewInt(uint64(gas)), (*uint256.Int)(price)))
+		}
 	}
-	if r.L1Fee != nil {
-		t.Amount.Add(&t.Amount, (*uint256.Int)(r.L1Fee))
-	}
+	add(r.GasUsed, r.GasPrice)
+	add(r.BlobGas, r.BlobPrice)
+	add(1, r.L1Fee)
 	return t
+}
+
+// succeeded reports whether the receipt's transaction did what it was meant to.
+// Before Byzantium receipts did not say; failing took all of the gas.
+func (rc *receipt) succeeded(gas uint64) bool {
+	if rc.Status == nil {
+		return uint64(rc.GasUsed) < gas || gas == plainGas
+	}
+	return *rc.Status == 1
+}
+
+// plainGas is what a transaction uses that calls nothing: the only one that can
+// have moved nothing inside.
+const plainGas = 21_000
+
+// value returns the coins that a transaction itself moved.
+func (s *Source) value(x *tx, rc *receipt, time uint64) (tracer.Transfer, bool) {
+	t := s.fee(rc, time)
+	t.Kind, t.Amount = tracer.KindNative, uint256.Int{}
+	to := x.To
+	if to == nil {
+		to = rc.Contract
+	}
+	if !rc.succeeded(uint64(x.Gas)) || x.Value == nil || to == nil {
+		return t, false
+	}
+	t.To, t.Amount = *to, uint256.Int(*x.Value)
+	return t, !t.Amount.IsZero()
 }
 
 // native returns the coins that a trace moved. Top-level traces are the
 // transaction's own value.
-func (s *Source) native(r *trace, time uint64) (t tracer.Transfer, ok bool) {
+func (s *Source) native(r *trace) (t tracer.Transfer, ok bool) {
 	t = tracer.Transfer{Asset: tracer.NativeOf(s.chain.ID), Kind: tracer.KindInternal, From: r.Action.From,
-		Block: r.Block, BlockHash: r.Hash, Time: time, Tx: r.Tx, TxIndex: uint32(r.Index), Position: path(r.Path)}
+		Block: r.Block, BlockHash: r.Hash, Tx: r.Tx, TxIndex: uint32(r.Index), Position: path(r.Path)}
 	if len(r.Path) == 0 {
 		t.Kind = tracer.KindNative
 	}
@@ -199,34 +259,84 @@ func (s *Source) native(r *trace, time uint64) (t tracer.Transfer, ok bool) {
 }
 
 func path(p []int) string {
-	var b strings.Builder
+	var b []byte
 	for i, n := range p {
 		if i > 0 {
-			b.WriteByte('.')
+			b = append(b, '.')
 		}
-		fmt.Fprint(&b, n)
+		b = strconv.AppendInt(b, int64(n), 10)
 	}
-	return b.String()
+	return string(b)
 }
 
-// alive drops traces that failed, and everything below them.
+// alive drops traces that failed, and everything below them: a failed call
+// takes back what the calls in it did, and these say nothing of it. The rows
+// of a transaction must all be there.
 func alive(rows []trace) []trace {
-	dead := make(map[string]bool)
-	key := func(r *trace, n int) string { return r.Tx.Hex() + path(r.Path[:n]) + "/" }
+	type place struct {
+		tx   common.Hash
+		path string
+	}
+	dead := make(map[place]bool)
 	for i := range rows {
-		if rows[i].Error != "" {
-			dead[key(&rows[i], len(rows[i].Path))] = true
+		if r := &rows[i]; r.Error.failed {
+			dead[place{r.Tx, path(r.Path)}] = true
 		}
 	}
-	out := rows[:0]
-	for _, r := range rows {
-		ok := true
+	return slices.DeleteFunc(rows, func(r trace) bool {
 		for n := range len(r.Path) + 1 {
-			ok = ok && !dead[key(&r, n)]
+			if len(dead) > 0 && dead[place{r.Tx, path(r.Path[:n])}] {
+				return true
+			}
 		}
-		if ok {
-			out = append(out, r)
+		return false
+	})
+}
+
+// A frame is a call as go-ethereum's callTracer shows it.
+type frame struct {
+	Type  string          `json:"type"`
+	From  common.Address  `json:"from"`
+	To    *common.Address `json:"to"`
+	Value *hexutil.U256   `json:"value"`
+	Error string          `json:"error"`
+	Calls []frame         `json:"calls"`
+}
+
+// precompiled reports whether an address is one of the contracts that nodes
+// bring along, up to P256VERIFY of EIP-7951.
+func precompiled(a common.Address) bool {
+	n := new(uint256.Int).SetBytes(a[:])
+	return !n.IsZero() && n.LtUint64(0x12) || n.Eq(uint256.NewInt(0x100))
+}
+
+// rows turns a frame and what is below it into traces. Calls of precompiled
+// contracts that carry nothing have no trace, and no number.
+func (f *frame) rows(base trace, at []int) []trace {
+	base.Path = at
+	base.Action.From, base.Action.To, base.Action.Value = f.From, f.To, f.Value
+	base.Error.failed = f.Error != ""
+	switch f.Type {
+	case "CREATE", "CREATE2":
+		base.Type = "create"
+	case "SELFDESTRUCT":
+		base.Type = "suicide"
+		base.Action.Address, base.Action.Balance = f.From, f.Value
+		if f.To != nil {
+			base.Action.Refund = *f.To
 		}
+	default:
+		base.Type, base.Action.CallType = "call", strings.ToLower(f.Type)
 	}
-	return out
+	all := []trace{base}
+	n := 0
+	for i := range f.Calls {
+		c := &f.Calls[i]
+		if c.To != nil && precompiled(*c.To) && (c.Value == nil || (*uint256.Int)(c.Value).IsZero()) {
+			continue
+		}
+		all = append(all, c.rows(base, append(slices.Clip(at), n))...)
+		n++
+	}
+	return all
 }

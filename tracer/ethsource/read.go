@@ -5,516 +5,455 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 
 	"scamtrace/tracer"
 
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/rpc"
-	"github.com/holiman/uint256"
-	"golang.org/x/sync/errgroup"
 )
 
-const (
-	maxTopics = 1000   // entries of a topic position that geth takes
-	maxBlocks = 20_000 // whole blocks read for one query, at most
-)
-
-// Transfers reads tokens, then the native coin. A part that the node refuses
-// for good is in Unread; only the end of ctx is an error.
-func (s *Source) Transfers(ctx context.Context, q tracer.Query) (tracer.Answer, error) {
-	n := &spent{max: int64(q.MaxRequests)}
-	r := &reading{Source: s, spent: n, q: q, count: make(map[common.Address]int), crowded: make(map[common.Address]uint64)}
-	spans := slices.Clone(q.Spans)
-	for i := range spans {
-		spans[i].To = min(spans[i].To, s.pinned.Number)
-	}
-	spans = slices.DeleteFunc(spans, func(p tracer.Span) bool { return p.From > p.To })
-	slices.SortFunc(spans, func(a, b tracer.Span) int { return cmp.Or(cmp.Compare(a.From, b.From), a.Wallet.Cmp(b.Wallet)) })
-	r.sweep(ctx, spans, tracer.PartTokens, &s.window, r.tokens)
-	switch {
-	case s.traces:
-		r.sweep(ctx, spans, tracer.PartNative, &s.traced, r.natives)
-	default:
-		r.scan(ctx, spans)
-	}
-	if err := s.times(ctx, n, r.ts); err != nil {
-		r.fail(spans, tracer.PartAll, err)
-		r.ts = nil
-	}
-	ans := tracer.Answer{Transfers: tracer.SortTransfers(r.ts), Unread: r.unread, Requests: int(n.n.Load())}
-	slices.SortFunc(ans.Unread, func(a, b tracer.Unread) int {
-		return cmp.Or(a.Wallet.Cmp(b.Wallet), cmp.Compare(a.From, b.From), cmp.Compare(a.Part, b.Part))
-	})
-	return ans, context.Cause(ctx)
+// A collector gathers from several goroutines.
+type collector[T any] struct {
+	mu   sync.Mutex
+	list []T
 }
 
-// reading is one query under way.
+func (c *collector[T]) add(items ...T) {
+	c.mu.Lock()
+	c.list = append(c.list, items...)
+	c.mu.Unlock()
+}
+
+// Transfers reads the blocks of the spans from the first to the last, all
+// parts of each before the next. A part that the node refuses for good is in
+// Unread, and so is everything from the block on at which the budget ends or
+// the node fails. It is an error when ctx ends, when the node answers nothing
+// any more, when it turns out to serve another chain ([tracer.ErrWrongChain]),
+// and when its pinned block is gone ([tracer.ErrReorg]).
+func (s *Source) Transfers(ctx context.Context, q tracer.Query) (tracer.Answer, error) {
+	spent := new(counter)
+	r := &reading{Source: s, most: q.MaxTransfers, of: make(map[common.Address][]tracer.Span),
+		count: make(map[common.Address]int), crowded: make(map[common.Address]uint64)}
+	for _, p := range q.Spans {
+		if p.To = min(p.To, s.pinned.Number); p.From <= p.To {
+			r.spans = append(r.spans, p)
+		}
+	}
+	slices.SortFunc(r.spans, func(a, b tracer.Span) int {
+		return cmp.Or(a.Wallet.Cmp(b.Wallet), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
+	})
+	r.spans = slices.Compact(r.spans)
+	for _, p := range r.spans {
+		r.of[p.Wallet] = append(r.of[p.Wallet], p)
+	}
+	err := r.run(ctx, q.MaxRequests, spent)
+	ans := tracer.Answer{Transfers: tracer.SortTransfers(r.ts), Unread: r.within(tidy(r.unread)), Requests: spent.count()}
+	return ans, err
+}
+
+// A reading is one query under way.
 type reading struct {
 	*Source
-	spent   *spent
-	q       tracer.Query
+	spans   []tracer.Span                    // clamped to the pinned block, by wallet
+	of      map[common.Address][]tracer.Span // the same
+	most    int                              // transfers of one wallet
 	ts      []tracer.Transfer
 	unread  []tracer.Unread
 	count   map[common.Address]int
 	crowded map[common.Address]uint64 // from which block on
+	total   uint64                    // blocks
+	blind   error                     // why moves of native coin are not read any more
 }
 
-// fail records that a part of spans was not read.
-func (r *reading) fail(spans []tracer.Span, part tracer.Part, err error) {
-	reason := tracer.ReasonSource
+func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
+	if len(r.spans) == 0 {
+		return context.Cause(ctx)
+	}
+	if budget > 0 {
+		if budget -= witnessCalls; budget <= 0 {
+			r.rest(0, errBudget)
+			return context.Cause(ctx)
+		}
+	}
+	blocks := union(r.spans)
+	for _, b := range blocks {
+		r.total += b.to - b.from + 1
+	}
+	from, err := inOrder(ctx, newPurse(budget, spent), blocks, r.logs, r.plan, r.keep)
+	if e, ok := errors.AsType[*cutError](err); ok {
+		from, err = e.from, e.err
+	}
+	if ctx.Err() != nil {
+		r.rest(from, context.Cause(ctx))
+		return context.Cause(ctx)
+	}
+	if e, ok := errors.AsType[*nodeError](err); ok && e.fork {
+		r.mu.Lock()
+		r.forget()
+		r.mu.Unlock()
+		from = 0 // nobody knows which of the two was read before
+	}
+	if err == nil || from > 0 {
+		if bad := r.witness(ctx, newPurse(0, spent)); bad != nil && ctx.Err() == nil {
+			from, err = 0, bad
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	r.rest(from, err)
+	if errors.Is(err, tracer.ErrWrongChain) || errors.Is(err, tracer.ErrReorg) || down(err) {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// down reports whether an error says that the endpoint answers nobody, rather
+// than not this question.
+func down(err error) bool {
+	e, ok := errors.AsType[*nodeError](err)
+	return ok && !e.late && (e.kind == kindTransient || e.kind == kindRate || e.kind == kindQuota || e.kind == kindBehind)
+}
+
+// union returns the blocks of spans, each once.
+func union(spans []tracer.Span) []stretch {
+	var all []stretch
+	for _, p := range spans {
+		all = append(all, stretch{p.From, p.To})
+	}
+	slices.SortFunc(all, func(a, b stretch) int { return cmp.Compare(a.from, b.from) })
+	out := all[:1]
+	for _, b := range all[1:] {
+		if last := &out[len(out)-1]; b.from <= last.to+1 {
+			last.to = max(last.to, b.to)
+		} else {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// rest records that from a block on nothing was read, and drops what was.
+func (r *reading) rest(from uint64, err error) {
+	r.ts = slices.DeleteFunc(r.ts, func(t tracer.Transfer) bool { return t.Block >= from })
+	r.unread = slices.DeleteFunc(r.unread, func(u tracer.Unread) bool { return u.Reason != tracer.ReasonCrowded && u.From >= from })
+	for _, p := range r.spans {
+		if p.To = min(p.To, r.end(p.Wallet)); p.To >= max(p.From, from) {
+			r.miss(tracer.Span{Wallet: p.Wallet, From: max(p.From, from), To: p.To}, tracer.PartAll, err)
+		}
+	}
+}
+
+// end is the last block that is still to be read of a wallet.
+func (r *reading) end(w common.Address) uint64 {
+	if c, ok := r.crowded[w]; ok {
+		return c - 1
+	}
+	return r.pinned.Number
+}
+
+// miss records that a part of a span was not read.
+func (r *reading) miss(p tracer.Span, part tracer.Part, err error) {
+	r.unread = append(r.unread, tracer.Unread{Span: p, Part: part, Reason: reason(part, err), Detail: err.Error()})
+}
+
+func reason(part tracer.Part, err error) tracer.Reason {
+	e, ok := errors.AsType[*nodeError](err)
 	switch {
 	case errors.Is(err, errBudget):
-		reason = tracer.ReasonBudget
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		reason = tracer.ReasonStopped
+		return tracer.ReasonBudget
+	case ok && e.late, !ok && !errors.Is(err, tracer.ErrReorg) && !errors.Is(err, tracer.ErrWrongChain):
+		return tracer.ReasonStopped // the context's own cause
+	case part == tracer.PartInternal:
+		return tracer.ReasonNoTraces
 	}
-	for _, p := range spans {
-		r.unread = append(r.unread, tracer.Unread{Span: p, Part: part, Reason: reason, Detail: err.Error()})
-	}
+	return tracer.ReasonSource
 }
 
-// sweep goes over the blocks of spans in windows, reading in each only the
-// wallets whose span it meets. What a node refuses is asked for in smaller
-// windows, and width remembers the size that worked.
-func (r *reading) sweep(ctx context.Context, spans []tracer.Span, part tracer.Part, width *uint64,
-	read func(ctx context.Context, wallets []common.Address, from, to uint64) ([]tracer.Transfer, error)) {
-	for at := uint64(0); ; {
-		var active []tracer.Span
-		var wallets []common.Address
-		next := ^uint64(0)
-		for _, p := range spans {
-			if c, ok := r.crowded[p.Wallet]; ok && at >= c {
-				continue
-			}
-			if p.To >= at {
-				next = min(next, max(p.From, at))
+// tidy sorts what was not read and joins what belongs together.
+func tidy(us []tracer.Unread) []tracer.Unread {
+	slices.SortStableFunc(us, func(a, b tracer.Unread) int {
+		return cmp.Or(a.Wallet.Cmp(b.Wallet), cmp.Compare(a.Part, b.Part), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Detail, b.Detail), cmp.Compare(a.From, b.From))
+	})
+	out := us[:0]
+	for _, u := range us {
+		if n := len(out) - 1; n >= 0 && u.From <= out[n].To+1 && u.Wallet == out[n].Wallet && u.Part == out[n].Part && u.Reason == out[n].Reason && u.Detail == out[n].Detail {
+			out[n].To = max(out[n].To, u.To)
+			continue
+		}
+		out = append(out, u)
+	}
+	slices.SortStableFunc(out, func(a, b tracer.Unread) int {
+		return cmp.Or(a.Wallet.Cmp(b.Wallet), cmp.Compare(a.From, b.From), cmp.Compare(a.Part, b.Part), cmp.Compare(a.To, b.To))
+	})
+	return out
+}
+
+// within cuts what was not read to the spans that were asked for.
+func (r *reading) within(us []tracer.Unread) []tracer.Unread {
+	var out []tracer.Unread
+	for _, u := range us {
+		for _, p := range r.of[u.Wallet] {
+			v := u
+			if v.From, v.To = max(u.From, p.From), min(u.To, p.To); v.From <= v.To {
+				out = append(out, v)
 			}
 		}
-		if next == ^uint64(0) {
-			return
+	}
+	slices.SortStableFunc(out, func(a, b tracer.Unread) int {
+		return cmp.Or(a.Wallet.Cmp(b.Wallet), cmp.Compare(a.From, b.From), cmp.Compare(a.Part, b.Part), cmp.Compare(a.To, b.To))
+	})
+	return slices.Compact(out)
+}
+
+// asked reports whether what happens to a wallet in a block is asked for.
+func (r *reading) asked(w common.Address, block uint64) bool {
+	for _, p := range r.of[w] {
+		if p.From <= block && block <= min(p.To, r.end(w)) {
+			return true
 		}
-		at = next
-		r.mu.Lock()
-		to := at + min(*width, 1<<62) - 1
-		r.mu.Unlock()
-		last := at
-		for _, p := range spans {
-			if p.To >= at && p.From <= at {
-				last = max(last, p.To)
-			}
-		}
-		to = min(to, last)
-		for _, p := range spans {
-			if _, ok := r.crowded[p.Wallet]; ok || p.To < at || p.From > to {
-				continue
-			}
-			active = append(active, tracer.Span{Wallet: p.Wallet, From: max(at, p.From), To: min(to, p.To)})
+	}
+	return false
+}
+
+// A part is what a piece holds.
+type part struct {
+	ts     []tracer.Transfer
+	logs   int
+	unread []tracer.Unread
+	blind  error  // moves of native coin cannot be read, here and from here on
+	cut    uint64 // with stop: from here on nothing was read
+	stop   error
+}
+
+// A cutError ends a reading inside a piece.
+type cutError struct {
+	from uint64
+	err  error
+}
+
+func (e *cutError) Error() string { return e.err.Error() }
+
+// plan reads a piece: which wallets, is decided at once.
+func (r *reading) plan(b stretch) func(context.Context, *purse) (part, error) {
+	var active []tracer.Span
+	var wallets []common.Address
+	for _, p := range r.spans {
+		if p.From, p.To = max(p.From, b.from), min(p.To, b.to, r.end(p.Wallet)); p.From <= p.To {
+			active = append(active, p)
 			wallets = append(wallets, p.Wallet)
 		}
+	}
+	wallets = slices.Compact(wallets)
+	r.mu.Lock()
+	j := &job{Source: r.Source, stretch: b, active: active, wallets: wallets, told: r.told, total: r.total, blind: r.blind}
+	r.mu.Unlock()
+	return func(ctx context.Context, p *purse) (got part, err error) {
 		if len(wallets) == 0 {
-			at = to + 1
-			continue
+			return part{}, nil
 		}
-		slices.SortFunc(wallets, common.Address.Cmp)
-		wallets = slices.Compact(wallets)
-		ts, err := r.groups(ctx, wallets, at, to, read)
-		if e, ok := errors.AsType[*nodeError](err); ok && (e.kind == kindRange) && to > at {
-			r.mu.Lock()
-			*width = max((to-at+1)/2, 1)
-			r.mu.Unlock()
-			continue
-		}
-		if err != nil {
-			// The rest would fail the same way.
-			var rest []tracer.Span
-			for _, p := range spans {
-				if p.To >= at {
-					rest = append(rest, tracer.Span{Wallet: p.Wallet, From: max(at, p.From), To: p.To})
-				}
+		for range 3 { // what does not fit together is asked for again
+			if got, err = j.read(ctx, p); !errors.Is(err, errDiffers) {
+				return got, err
 			}
-			r.fail(rest, part, err)
-			return
 		}
-		r.keep(ts, active, at, to)
-		at = to + 1
+		return got, r.c.unusable("%v", err)
 	}
 }
 
-// groups reads wallets a thousand at a time.
-func (r *reading) groups(ctx context.Context, wallets []common.Address, from, to uint64,
-	read func(ctx context.Context, wallets []common.Address, from, to uint64) ([]tracer.Transfer, error)) ([]tracer.Transfer, error) {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(8)
-	parts := make([][]tracer.Transfer, (len(wallets)+maxTopics-1)/maxTopics)
-	for i := range parts {
-		group := wallets[i*maxTopics : min((i+1)*maxTopics, len(wallets))]
-		g.Go(func() error {
-			var err error
-			parts[i], err = read(ctx, group, from, to)
-			return err
-		})
-	}
-	err := g.Wait()
-	return slices.Concat(parts...), err
-}
+var errDiffers = errors.New("it leaves out or changes logs that its receipts have")
 
-// keep adds what a window brought, and counts it against the wallets.
-func (r *reading) keep(ts []tracer.Transfer, active []tracer.Span, at, to uint64) {
-	for i := range ts {
-		t := &ts[i]
-		r.count[t.From]++
-		if t.To != t.From {
+// keep adds what a piece holds, and counts it against the wallets.
+func (r *reading) keep(b stretch, got part) error {
+	r.logs.answered(b, got.logs)
+	if got.blind != nil {
+		r.blind = got.blind
+	}
+	for i := range got.ts {
+		t := &got.ts[i]
+		from := r.asked(t.From, t.Block)
+		to := t.To != t.From && r.asked(t.To, t.Block)
+		if !from && !to || got.stop != nil && t.Block >= got.cut {
+			continue
+		}
+		if from {
+			r.count[t.From]++
+		}
+		if to {
 			r.count[t.To]++
 		}
+		if logged(t) {
+			r.mu.Lock()
+			r.told = min(r.told, t.Block)
+			r.mu.Unlock()
+		}
+		r.ts = append(r.ts, *t)
 	}
-	r.ts = append(r.ts, ts...)
-	for _, p := range active {
-		_, known := r.crowded[p.Wallet]
-		if r.q.MaxTransfers > 0 && r.count[p.Wallet] > r.q.MaxTransfers && !known {
-			r.crowded[p.Wallet] = to + 1
-			for _, all := range r.q.Spans {
-				if all.Wallet == p.Wallet && min(all.To, r.pinned.Number) > to {
-					r.unread = append(r.unread, tracer.Unread{Span: tracer.Span{Wallet: p.Wallet, From: max(all.From, to+1), To: min(all.To, r.pinned.Number)}, Reason: tracer.ReasonCrowded,
-						Detail: fmt.Sprintf("more than %d transfers up to block %d", r.q.MaxTransfers, to)})
-				}
+	r.unread = append(r.unread, got.unread...)
+	if got.stop != nil {
+		return &cutError{got.cut, got.stop}
+	}
+	if r.most <= 0 {
+		return nil
+	}
+	for w, n := range r.count {
+		if _, known := r.crowded[w]; known || n <= r.most || r.of[w] == nil {
+			continue
+		}
+		r.crowded[w] = b.to + 1
+		for _, p := range r.of[w] {
+			if p.From = max(p.From, b.to+1); p.From <= p.To {
+				r.unread = append(r.unread, tracer.Unread{Span: p, Reason: tracer.ReasonCrowded,
+					Detail: fmt.Sprintf("more than %d transfers up to block %d", r.most, b.to)})
 			}
 		}
 	}
+	return nil
 }
 
-// tokens reads the logs of wallets in both directions.
-func (r *reading) tokens(ctx context.Context, wallets []common.Address, from, to uint64) ([]tracer.Transfer, error) {
-	topics := make([]common.Hash, len(wallets))
-	asked := make(map[common.Hash]bool, len(wallets))
-	for i, w := range wallets {
-		topics[i] = common.BytesToHash(w[:])
-		asked[topics[i]] = true
-	}
-	var wrapped []common.Address
-	for _, t := range r.chain.Tokens {
-		if t.Wrapped {
-			wrapped = append(wrapped, t.Address)
+// times fills in the times that nodes leave out, from the blocks' headers.
+func (s *Source) times(ctx context.Context, p *purse, ts []tracer.Transfer) error {
+	at := make(map[uint64]uint64)
+	for i := range ts {
+		if t := &ts[i]; t.Time != 0 {
+			at[t.Block] = t.Time
 		}
 	}
-	span := func(filter map[string]any) map[string]any {
-		filter["fromBlock"], filter["toBlock"] = hexutil.EncodeUint64(from), hexutil.EncodeUint64(to)
-		return filter
-	}
-	filters := []map[string]any{
-		span(map[string]any{"topics": []any{[]common.Hash{topicTransfer}, topics}}),
-		span(map[string]any{"topics": []any{[]common.Hash{topicTransfer}, nil, topics}}),
-	}
-	if len(wrapped) > 0 {
-		filters = append(filters, span(map[string]any{"address": wrapped, "topics": []any{[]common.Hash{topicDeposit, topicWithdrawal}, topics}}))
-	}
-	answers := make([][]log, len(filters))
-	g, ctx := errgroup.WithContext(ctx)
-	for i, f := range filters {
-		g.Go(func() error { return r.one(ctx, r.spent, &answers[i], "eth_getLogs", f) })
-	}
-	if err := g.Wait(); err != nil {
-		if e, ok := errors.AsType[*nodeError](err); ok && e.kind == kindTopics && len(wallets) > 1 {
-			half := len(wallets) / 2
-			a, err := r.tokens(ctx, wallets[:half], from, to)
-			if err != nil {
-				return nil, err
-			}
-			b, err := r.tokens(ctx, wallets[half:], from, to)
-			return append(a, b...), err
+	var need []uint64
+	for i := range ts {
+		if _, ok := at[ts[i].Block]; !ok {
+			at[ts[i].Block] = 0
+			need = append(need, ts[i].Block)
 		}
-		return nil, err
+	}
+	slices.Sort(need)
+	headers := make([]*header, len(need))
+	calls := make([]rpc.BatchElem, len(need))
+	for i, n := range need {
+		calls[i] = blockCall(n, false, &headers[i])
+	}
+	if err := s.c.sure(ctx, p, calls, func(i int) error {
+		h := headers[i]
+		if h == nil || uint64(h.Number) != need[i] {
+			return s.c.unusable("it does not show block %d", need[i])
+		}
+		at[need[i]] = uint64(h.Time)
+		return s.agree(need[i], h.Hash)
+	}); err != nil {
+		return err
+	}
+	for i := range ts {
+		ts[i].Time = at[ts[i].Block]
+	}
+	return nil
+}
+
+// Transactions reads whole transactions: what they moved themselves, their
+// logs, and what was moved inside them where the node can tell.
+func (s *Source) Transactions(ctx context.Context, hashes []common.Hash) (tracer.Answer, error) {
+	spent := new(counter)
+	ans, err := s.transactions(ctx, newPurse(0, spent), unique(hashes))
+	ans.Requests = spent.count()
+	return ans, err
+}
+
+func (s *Source) transactions(ctx context.Context, p *purse, hashes []common.Hash) (ans tracer.Answer, err error) {
+	if len(hashes) == 0 {
+		return ans, context.Cause(ctx)
+	}
+	txs, err := s.fetchTxs(ctx, p, hashes)
+	if err != nil {
+		return ans, err
+	}
+	receipts, err := s.fetchReceipts(ctx, p, hashes)
+	if err != nil {
+		return ans, err
 	}
 	var ts []tracer.Transfer
-	for i, logs := range answers {
-		at := 1 + i%2
-		if i == 2 {
-			at = 1
+	inLogs := make(map[common.Hash]bool)
+	inside := make(map[common.Hash]*tx)
+	for i, r := range receipts {
+		x := txs[i]
+		if x.BlockHash != r.Hash || x.From != r.From {
+			return ans, s.c.unusable("it shows a transaction and its receipt in different blocks")
 		}
-		for k := range logs {
-			l := &logs[k]
-			if uint64(l.Block) < from || uint64(l.Block) > to || len(l.Topics) <= at || !asked[l.Topics[at]] {
-				return nil, &nodeError{kindOther, "the node answers with logs that were not asked for"}
-			}
-			if t, ok := r.transfer(l); ok {
+		ts = append(ts, s.fee(r, 0))
+		if t, ok := s.value(x, r, 0); ok {
+			ts = append(ts, t)
+		}
+		for k := range r.Logs {
+			if t, ok := s.transfer(&r.Logs[k]); ok {
 				ts = append(ts, t)
+				inLogs[r.Tx] = inLogs[r.Tx] || logged(&t)
 			}
 		}
+		if r.succeeded(uint64(x.Gas)) && r.GasUsed != plainGas && !inLogs[r.Tx] && uint64(r.Block) < s.toldFrom() {
+			inside[r.Tx] = x
+		}
 	}
-	return ts, nil
-}
-
-// natives reads the traces of wallets, and the fees of what they sent.
-func (r *reading) natives(ctx context.Context, wallets []common.Address, from, to uint64) ([]tracer.Transfer, error) {
-	var rows []trace
-	err := r.one(ctx, r.spent, &rows, "trace_filter", map[string]any{
-		"fromBlock": hexutil.EncodeUint64(from), "toBlock": hexutil.EncodeUint64(to), "fromAddress": wallets, "toAddress": wallets})
-	if err != nil {
-		return nil, err
+	rows, err := s.traceTxs(ctx, p, slices.Collect(maps.Keys(inside)))
+	if err != nil && (ctx.Err() != nil || passing(err)) {
+		return ans, err
 	}
-	mine := make(map[common.Address]bool, len(wallets))
-	for _, w := range wallets {
-		mine[w] = true
-	}
-	var sent, inner []common.Hash
 	for i := range rows {
-		row := &rows[i]
-		if row.Block < from || row.Block > to {
-			return nil, &nodeError{kindOther, "the node answers with traces that were not asked for"}
-		}
-		if len(row.Path) == 0 && mine[row.Action.From] {
-			sent = append(sent, row.Tx)
-		}
-		if len(row.Path) > 0 {
-			inner = append(inner, row.Tx)
-		}
-	}
-	// A call inside one that failed shows no error of its own, so whole
-	// transactions tell what really moved inside.
-	whole, err := r.traceTxs(ctx, r.spent, inner)
-	if err != nil {
-		return nil, err
-	}
-	known := make(map[common.Hash]bool)
-	for _, tx := range inner {
-		known[tx] = true
-	}
-	rows = append(whole, slices.DeleteFunc(rows, func(t trace) bool { return known[t.Tx] })...)
-	receipts, err := r.receipts(ctx, r.spent, sent)
-	if err != nil {
-		return nil, err
-	}
-	var ts []tracer.Transfer
-	for _, row := range alive(rows) {
-		if t, ok := r.native(&row, 0); ok && (mine[t.From] || mine[t.To]) {
+		if t, ok := s.native(&rows[i]); ok && t.Kind == tracer.KindInternal {
 			ts = append(ts, t)
 		}
 	}
-	for i := range receipts {
-		ts = append(ts, r.fee(&receipts[i], 0))
-	}
-	return ts, nil
-}
-
-func (s *Source) traceTxs(ctx context.Context, n *spent, txs []common.Hash) ([]trace, error) {
-	txs = unique(txs)
-	answers := make([][]trace, len(txs))
-	calls := make([]rpc.BatchElem, len(txs))
-	for i, tx := range txs {
-		calls[i] = rpc.BatchElem{Method: "trace_transaction", Args: []any{tx}, Result: &answers[i]}
-	}
-	err := s.c.batch(ctx, n, calls)
-	return slices.Concat(answers...), err
-}
-
-func (s *Source) receipts(ctx context.Context, n *spent, txs []common.Hash) ([]receipt, error) {
-	txs = unique(txs)
-	answers := make([]*receipt, len(txs))
-	calls := make([]rpc.BatchElem, len(txs))
-	for i, tx := range txs {
-		calls[i] = rpc.BatchElem{Method: "eth_getTransactionReceipt", Args: []any{tx}, Result: &answers[i]}
-	}
-	if err := s.c.batch(ctx, n, calls); err != nil {
-		return nil, err
-	}
-	out := make([]receipt, len(txs))
-	for i, r := range answers {
-		if r == nil || r.Tx != txs[i] {
-			return nil, fmt.Errorf("transaction %s: %w", txs[i].Hex(), tracer.ErrNotFound)
-		}
-		out[i] = *r
-	}
-	return out, nil
-}
-
-func unique(txs []common.Hash) []common.Hash {
-	txs = slices.Clone(txs)
-	slices.SortFunc(txs, common.Hash.Cmp)
-	return slices.Compact(txs)
-}
-
-// scan reads whole blocks, where the node cannot search its traces.
-func (r *reading) scan(ctx context.Context, spans []tracer.Span) {
-	need := make(map[uint64]bool)
-	mine := make(map[common.Address]bool)
-	for _, p := range spans {
-		mine[p.Wallet] = true
-		r.unread = append(r.unread, tracer.Unread{Span: p, Part: tracer.PartInternal, Reason: tracer.ReasonNoTraces, Detail: "the endpoint shows no internal transfers"})
-		for b := p.From; b <= p.To && len(need) <= maxBlocks; b++ {
-			need[b] = true
-		}
-	}
-	if len(need) > maxBlocks {
-		r.fail(spans, tracer.PartNative, fmt.Errorf("more than %d whole blocks would have to be read; an endpoint with trace_filter reads them at once", maxBlocks))
-		return
-	}
-	if err := r.fetch(ctx, r.spent, need); err != nil {
-		r.fail(spans, tracer.PartNative, err)
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for n := range need {
-		b := r.blocks[n]
-		status := make(map[common.Hash]*receipt)
-		for i := range b.receipts {
-			status[b.receipts[i].Tx] = &b.receipts[i]
-		}
-		for i := range b.Txs {
-			x := &b.Txs[i]
-			rc := status[x.Hash]
-			if rc == nil || !mine[x.From] && (x.To == nil || !mine[*x.To]) {
-				continue
+	if err != nil {
+		for _, x := range inside {
+			if x.To != nil {
+				b := uint64(*x.Block)
+				ans.Unread = append(ans.Unread, tracer.Unread{Span: tracer.Span{Wallet: *x.To, From: b, To: b}, Part: tracer.PartInternal, Reason: reason(tracer.PartInternal, err), Detail: err.Error()})
 			}
-			r.ts = append(r.ts, r.parts(x, rc, uint64(b.Time))...)
 		}
 	}
+	ts = once(ts, inLogs)
+	if err := s.times(ctx, p, ts); err != nil {
+		return tracer.Answer{}, err
+	}
+	if err := s.witness(ctx, p); err != nil {
+		return tracer.Answer{}, err
+	}
+	ans.Transfers, ans.Unread = tracer.SortTransfers(ts), tidy(ans.Unread)
+	return ans, nil
 }
 
-// parts are the value and the fee of a transaction.
-func (s *Source) parts(x *tx, rc *receipt, time uint64) []tracer.Transfer {
-	fee := s.fee(rc, time)
-	ts := []tracer.Transfer{fee}
-	to := x.To
-	if to == nil {
-		to = rc.Contract
-	}
-	if rc.Status == 1 && x.Value != nil && !(*uint256.Int)(x.Value).IsZero() && to != nil {
-		t := fee
-		t.Kind, t.To, t.Amount = tracer.KindNative, *to, uint256.Int(*x.Value)
-		ts = append(ts, t)
-	}
-	return ts
-}
-
-// fetch reads whole blocks with their receipts, those not read before.
-func (s *Source) fetch(ctx context.Context, n *spent, need map[uint64]bool) error {
-	var numbers []uint64
+// toldFrom is the first block known to tell moves of native coin in logs.
+func (s *Source) toldFrom() uint64 {
 	s.mu.Lock()
-	for b := range need {
-		if s.blocks[b] == nil {
-			numbers = append(numbers, b)
-		}
-	}
-	s.mu.Unlock()
-	slices.Sort(numbers)
-	for part := range slices.Chunk(numbers, maxBatch/2) {
-		blocks := make([]*block, len(part))
-		calls := make([]rpc.BatchElem, 0, 2*len(part))
-		receipts := make([][]receipt, len(part))
-		for i, b := range part {
-			at := hexutil.EncodeUint64(b)
-			calls = append(calls, rpc.BatchElem{Method: "eth_getBlockByNumber", Args: []any{at, true}, Result: &blocks[i]},
-				rpc.BatchElem{Method: "eth_getBlockReceipts", Args: []any{at}, Result: &receipts[i]})
-		}
-		if err := s.c.batch(ctx, n, calls); err != nil {
-			return err
-		}
-		s.mu.Lock()
-		for i, b := range blocks {
-			if b == nil || uint64(b.Number) != part[i] || len(receipts[i]) != len(b.Txs) {
-				s.mu.Unlock()
-				return &nodeError{kindOther, fmt.Sprintf("the node does not show block %d whole", part[i])}
-			}
-			b.receipts = receipts[i]
-			s.blocks[part[i]] = b
-		}
-		s.mu.Unlock()
-	}
-	return nil
+	defer s.mu.Unlock()
+	return s.told
 }
 
-// times fills in the times that nodes left out, from the blocks' headers.
-func (s *Source) times(ctx context.Context, n *spent, ts []tracer.Transfer) error {
-	at := make(map[uint64]*header)
-	var calls []rpc.BatchElem
-	var numbers []uint64
-	for i := range ts {
-		if t := &ts[i]; t.Time != 0 {
-			at[t.Block] = &header{Time: hexutil.Uint64(t.Time)}
-		}
-	}
-	for i := range ts {
-		if b := ts[i].Block; at[b] == nil {
-			at[b] = new(header)
-			numbers = append(numbers, b)
-		}
-	}
-	got := make([]*header, len(numbers))
-	for i, b := range numbers {
-		calls = append(calls, rpc.BatchElem{Method: "eth_getBlockByNumber", Args: []any{hexutil.EncodeUint64(b), false}, Result: &got[i]})
-	}
-	if err := s.c.batch(ctx, n, calls); err != nil {
-		return err
-	}
-	for i, b := range numbers {
-		if got[i] == nil || uint64(got[i].Number) != b {
-			return &nodeError{kindOther, fmt.Sprintf("the node does not have block %d", b)}
-		}
-		at[b] = got[i]
-	}
-	for i := range ts {
-		ts[i].Time = uint64(at[ts[i].Block].Time)
-	}
-	return nil
-}
-
-// Transactions reads whole transactions from their receipts, and from their
-// traces where the node has them.
-func (s *Source) Transactions(ctx context.Context, hashes []common.Hash) (tracer.Answer, error) {
-	n := new(spent)
-	hashes = unique(hashes)
-	fail := func(err error) (tracer.Answer, error) { return tracer.Answer{Requests: int(n.n.Load())}, err }
+// fetchTxs asks for transactions, and three times for one that is not there: a
+// pool may ask a node that is behind.
+func (s *Source) fetchTxs(ctx context.Context, p *purse, hashes []common.Hash) ([]*tx, error) {
 	txs := make([]*tx, len(hashes))
-	calls := make([]rpc.BatchElem, len(hashes))
-	for i, h := range hashes {
-		calls[i] = rpc.BatchElem{Method: "eth_getTransactionByHash", Args: []any{h}, Result: &txs[i]}
-	}
-	if err := s.c.batch(ctx, n, calls); err != nil {
-		return fail(err)
+	for range 3 {
+		var calls []rpc.BatchElem
+		for i, h := range hashes {
+			if x := txs[i]; x == nil || x.Block == nil {
+				calls = append(calls, rpc.BatchElem{Method: "eth_getTransactionByHash", Args: []any{h}, Result: &txs[i]})
+			}
+		}
+		if err := s.c.all(ctx, p, calls); err != nil {
+			return nil, err
+		}
 	}
 	for i, x := range txs {
 		if x == nil || x.Block == nil || uint64(*x.Block) > s.pinned.Number {
-			return fail(fmt.Errorf("transaction %s: %w", hashes[i].Hex(), tracer.ErrNotFound))
-		}
-	}
-	receipts, err := s.receipts(ctx, n, hashes)
-	if err != nil {
-		return fail(err)
-	}
-	var ts []tracer.Transfer
-	for i := range receipts {
-		rc := &receipts[i]
-		ts = append(ts, s.parts(txs[i], rc, 0)...)
-		for k := range rc.Logs {
-			if t, ok := s.transfer(&rc.Logs[k]); ok {
-				ts = append(ts, t)
+			if err := s.witness(ctx, p); err != nil {
+				return nil, err
 			}
+			return nil, fmt.Errorf("transaction %s: %w", hashes[i].Hex(), tracer.ErrNotFound)
+		}
+		if x.Hash != hashes[i] {
+			return nil, s.c.unusable("it shows another transaction than was asked for")
 		}
 	}
-	ans := tracer.Answer{}
-	if s.traces {
-		rows, err := s.traceTxs(ctx, n, hashes)
-		if err != nil {
-			return fail(err)
-		}
-		for _, row := range alive(rows) {
-			if t, ok := s.native(&row, 0); ok && t.Kind == tracer.KindInternal {
-				ts = append(ts, t)
-			}
-		}
-	} else {
-		for _, x := range txs {
-			if x.To != nil {
-				b := uint64(*x.Block)
-				ans.Unread = append(ans.Unread, tracer.Unread{Span: tracer.Span{Wallet: *x.To, From: b, To: b}, Part: tracer.PartInternal, Reason: tracer.ReasonNoTraces, Detail: "the endpoint shows no internal transfers"})
-			}
-		}
-	}
-	if err := s.times(ctx, n, ts); err != nil {
-		return fail(err)
-	}
-	ans.Transfers, ans.Requests = tracer.SortTransfers(ts), int(n.n.Load())
-	return ans, nil
+	return txs, nil
 }

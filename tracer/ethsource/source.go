@@ -2,12 +2,19 @@
 // JSON-RPC.
 //
 // Token transfers come from eth_getLogs, a thousand wallets and both
-// directions at once; moves of the native coin from trace_filter where the
-// node has it, else from whole blocks with their receipts.
+// directions at once, over as many blocks as the endpoint allows. Moves of the
+// native coin come from the same logs where the chain has EIP-7708, else from
+// trace_filter, from Otterscan's index, from the blocks in which a wallet's
+// nonce or balance changed, or from all blocks, whichever the node has and
+// costs least. Coins that validators withdraw or are paid are not
+// transfers, and are not read.
 //
 // What it promises: an answer covers what was asked, or says what it does not
 // cover; a node that refuses is asked for less, one that fails is asked again,
-// and neither is ever taken for "nothing moved"; and no error holds the
+// and neither is ever taken for "nothing moved"; an answer that cannot be
+// right is refused; nothing moves twice, whichever way it is told, and nothing
+// that was reverted moves; the same answers with one read at a time or with
+// many, up to the same block where a budget ends them; and no error holds the
 // endpoint's address, which may hold a key.
 package ethsource
 
@@ -17,33 +24,14 @@ import (
 	"fmt"
 	"sort"
 	"sync"
+	"time"
 
 	"scamtrace/tracer"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/rpc"
-	"golang.org/x/time/rate"
 )
-
-// A Source reads one chain from one node. It is safe for concurrent use.
-type Source struct {
-	c      *client
-	chain  tracer.Chain
-	pinned tracer.Block
-	traces bool // the node has trace_filter
-	notes  []string
-
-	mu     sync.Mutex
-	window uint64 // blocks that eth_getLogs is asked for at once
-	traced uint64 // the same of trace_filter
-	blocks map[uint64]*block
-}
-
-var _ interface {
-	tracer.Source
-	tracer.CodeSource
-} = (*Source)(nil)
 
 // Options are settings of a [Source]. The zero value reads up to the node's
 // finalized block, as fast as the node answers.
@@ -54,13 +42,45 @@ type Options struct {
 	// Rate bounds the calls in a second; each call of a batch counts. Zero
 	// means no bound.
 	Rate float64
-	// Limiter, when set, bounds the calls in place of Rate: it may be shared by
-	// the sources of several traces, and must let 100 calls through at once.
-	Limiter *rate.Limiter
 	// Reads is how many requests are under way at once; default 4. Answers are
 	// the same with any number.
 	Reads int
+	// Timeout bounds one request; default one minute.
+	Timeout time.Duration
+
+	pause func(context.Context, time.Duration) error // in place of sleeping, for tests
 }
+
+// A Source reads one chain from one node. It is safe for concurrent use.
+type Source struct {
+	c      *client
+	chain  tracer.Chain
+	pinned tracer.Block
+	notes  []string
+
+	// What the node can do.
+	traces  bool   // trace_filter
+	index   bool   // ots_searchTransactionsAfter
+	byBlock string // the method that traces a block, if there is one
+	archive bool   // old states
+
+	logs   *window // of eth_getLogs
+	traced *window // of trace_filter
+
+	mu     sync.Mutex
+	group  int                    // wallets in a request
+	inner  string                 // the method that traces a transaction; empty when there is none
+	told   uint64                 // the first block known to tell moves of native coin in logs (EIP-7708)
+	hashes map[uint64]common.Hash // of blocks that the node has shown
+	blocks map[uint64]*block      // whole ones
+	kept   []uint64               // their numbers, the first read first
+	held   int                    // transactions in them
+}
+
+var _ interface {
+	tracer.Source
+	tracer.CodeSource
+} = (*Source)(nil)
 
 // Open connects to a node, checks that it serves the chain, pins a block and
 // finds out what the node can do. An address that is none, or another chain, is
@@ -71,19 +91,18 @@ func Open(ctx context.Context, chain tracer.Chain, endpoint string, o Options) (
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{c: c, chain: chain, window: 1 << 62, traced: 1 << 62, blocks: make(map[uint64]*block)}
-	if err := s.pin(ctx, o.Pin); err != nil {
+	s := &Source{c: c, chain: chain, logs: newWindow(anyWidth), traced: newWindow(anyWidth),
+		group: maxTopics, inner: traceMethods[0], told: never, blocks: make(map[uint64]*block)}
+	p := newPurse(0, new(counter))
+	if err := s.pin(ctx, p, o.Pin); err != nil {
 		if errors.Is(err, tracer.ErrUsage) || errors.Is(err, tracer.ErrReorg) {
 			return nil, err
 		}
 		return nil, fmt.Errorf("connect to %s: %w", c.host, err)
 	}
-	var rows []trace
-	at := hexutil.EncodeUint64(s.pinned.Number)
-	err = s.one(ctx, new(spent), &rows, "trace_filter", map[string]any{"fromBlock": at, "toBlock": at, "toAddress": []common.Address{chain.Tokens[0].Address}})
-	s.traces = err == nil
-	if !s.traces {
-		s.notes = append(s.notes, "The node cannot list internal transfers (it has no trace_filter): coins that contracts passed on are not seen.")
+	s.hashes = map[uint64]common.Hash{s.pinned.Number: s.pinned.Hash}
+	if err := s.explore(ctx, p); err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", c.host, err)
 	}
 	return s, nil
 }
@@ -91,65 +110,124 @@ func Open(ctx context.Context, chain tracer.Chain, endpoint string, o Options) (
 // Notes says, in sentences, what the node could not do.
 func (s *Source) Notes() []string { return s.notes }
 
-func (s *Source) one(ctx context.Context, n *spent, result any, method string, args ...any) error {
-	return s.c.batch(ctx, n, []rpc.BatchElem{{Method: method, Args: args, Result: result}})
-}
-
 // pin checks the chain and fetches the finalized block, or checks that the
 // block known is still there.
-func (s *Source) pin(ctx context.Context, known *tracer.Block) error {
-	n := new(spent)
+func (s *Source) pin(ctx context.Context, p *purse, known *tracer.Block) error {
 	var id hexutil.Uint64
-	var head *header
-	if err := s.one(ctx, n, &id, "eth_chainId"); err != nil {
+	if err := s.c.one(ctx, p, &id, "eth_chainId"); err != nil {
 		return err
 	}
-	if uint64(id) != s.chain.ID {
-		other := fmt.Sprint(uint64(id))
-		if c, ok := tracer.ChainByID(uint64(id)); ok {
-			other = c.Title
-		}
-		return fmt.Errorf("%w: %w: the endpoint at %s serves %s, not %s (chain %d); name the right chain or endpoint", tracer.ErrUsage, tracer.ErrWrongChain, s.c.host, other, s.chain.Title, s.chain.ID)
+	if err := s.sameChain(uint64(id)); err != nil {
+		return fmt.Errorf("%w: %w; name the right chain or endpoint", tracer.ErrUsage, err)
 	}
 	if known != nil {
-		return s.still(ctx, n, *known)
+		h, err := s.header(ctx, p, true, known.Number)
+		if err != nil {
+			return err
+		}
+		if known.Hash != (common.Hash{}) && h.Hash != known.Hash {
+			return fmt.Errorf("%w: block %d was %s and is now %s", tracer.ErrReorg, known.Number, known.Hash, h.Hash)
+		}
+		s.pinned = tracer.Block{Number: known.Number, Hash: h.Hash, Time: uint64(h.Time)}
+		return nil
 	}
-	if err := s.one(ctx, n, &head, "eth_getBlockByNumber", "latest", false); err != nil {
+	var head, final *header
+	if err := s.c.one(ctx, p, &head, "eth_getBlockByNumber", "latest", false); err != nil {
 		return err
 	}
 	if head == nil {
-		return &nodeError{kindOther, "the node has no blocks"}
+		return s.c.unusable("it shows no newest block")
 	}
-	var final *header
-	if err := s.one(ctx, n, &final, "eth_getBlockByNumber", "finalized", false); err != nil || final == nil || final.Number > head.Number {
+	if err := s.c.probe(ctx, p, &final, "eth_getBlockByNumber", "finalized", false); ctx.Err() != nil {
+		return context.Cause(ctx)
+	} else if err != nil || final == nil || final.Number > head.Number || final.Number == 0 && head.Number > 0 && s.chain.FinalityDepth < uint64(head.Number) {
 		back := min(uint64(head.Number), s.chain.FinalityDepth)
-		final = nil
-		if err := s.one(ctx, n, &final, "eth_getBlockByNumber", hexutil.EncodeUint64(uint64(head.Number)-back), false); err != nil {
+		if final, err = s.header(ctx, p, false, uint64(head.Number)-back); err != nil {
 			return err
 		}
 		s.notes = append(s.notes, fmt.Sprintf("The node does not say which block is final; the block %d behind the newest was taken.", back))
-	}
-	if final == nil {
-		return &nodeError{kindOther, "the node does not have its own final block"}
 	}
 	s.pinned = tracer.Block{Number: uint64(final.Number), Hash: final.Hash, Time: uint64(final.Time)}
 	return nil
 }
 
-// still pins a block of an earlier run, if the node has that very block.
-func (s *Source) still(ctx context.Context, n *spent, known tracer.Block) error {
+func (s *Source) sameChain(id uint64) error {
+	if id == s.chain.ID {
+		return nil
+	}
+	other := fmt.Sprintf("chain %d", id)
+	if c, ok := tracer.ChainByID(id); ok {
+		other = c.Title
+	}
+	return fmt.Errorf("%w: the endpoint at %s serves %s, not %s (chain %d)", tracer.ErrWrongChain, s.c.host, other, s.chain.Title, s.chain.ID)
+}
+
+// header fetches the header of a block that must be there.
+func (s *Source) header(ctx context.Context, p *purse, probe bool, n uint64) (*header, error) {
 	var h *header
-	if err := s.one(ctx, n, &h, "eth_getBlockByNumber", hexutil.EncodeUint64(known.Number), false); err != nil {
+	err := s.c.call(ctx, p, probe, func(sc *scanner) error {
+		h = nil
+		if err := into(&h)(sc); err != nil {
+			return err
+		}
+		if h == nil || uint64(h.Number) != n {
+			return &nodeError{kind: kindBehind, text: fmt.Sprintf("the endpoint does not have block %d", n)}
+		}
+		return nil
+	}, "eth_getBlockByNumber", hexutil.EncodeUint64(n), false)
+	return h, err
+}
+
+// witness asks the node after a reading whether it is still on the chain that
+// was read: a pool may have sent some questions to a node that is not.
+func (s *Source) witness(ctx context.Context, p *purse) error {
+	var id hexutil.Uint64
+	var h *header
+	if err := s.c.all(ctx, p, []rpc.BatchElem{
+		{Method: "eth_chainId", Result: &id},
+		{Method: "eth_getBlockByNumber", Args: []any{hexutil.EncodeUint64(s.pinned.Number), false}, Result: &h},
+	}); err != nil {
 		return err
 	}
-	if h == nil || uint64(h.Number) != known.Number {
-		return &nodeError{kindOther, fmt.Sprintf("the node does not have block %d, up to which an earlier run read", known.Number)}
+	if err := s.sameChain(uint64(id)); err != nil {
+		return err
 	}
-	if known.Hash != (common.Hash{}) && h.Hash != known.Hash {
-		return fmt.Errorf("%w: block %d was %s and is now %s", tracer.ErrReorg, known.Number, known.Hash, h.Hash)
+	if h == nil || uint64(h.Number) != s.pinned.Number {
+		return &nodeError{kind: kindBehind, text: fmt.Sprintf("the endpoint no longer shows block %d, up to which it is read", s.pinned.Number)}
 	}
-	s.pinned = tracer.Block{Number: known.Number, Hash: h.Hash, Time: uint64(h.Time)}
+	if h.Hash != s.pinned.Hash {
+		return fmt.Errorf("%w: block %d was %s and is now %s", tracer.ErrReorg, s.pinned.Number, s.pinned.Hash, h.Hash)
+	}
 	return nil
+}
+
+// witnessCalls is what witness costs.
+const witnessCalls = 2
+
+// manyBlocks bounds how many hashes are remembered.
+const manyBlocks = 1 << 17
+
+// agree checks that the node shows one block at each height.
+func (s *Source) agree(n uint64, h common.Hash) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known, ok := s.hashes[n]; ok {
+		if known != h {
+			return &nodeError{kind: kindUnusable, fork: true, text: fmt.Sprintf("the endpoint shows two different blocks %d", n)}
+		}
+		return nil
+	}
+	if len(s.hashes) >= manyBlocks {
+		s.forget()
+	}
+	s.hashes[n] = h
+	return nil
+}
+
+// forget drops all hashes but the pinned block's. The caller holds mu.
+func (s *Source) forget() {
+	clear(s.hashes)
+	s.hashes[s.pinned.Number] = s.pinned.Hash
 }
 
 // Pin returns the block that [Open] pinned.
@@ -157,13 +235,18 @@ func (s *Source) Pin(context.Context) (tracer.Block, error) { return s.pinned, n
 
 // BlockAt finds the block by its time in some twenty requests.
 func (s *Source) BlockAt(ctx context.Context, time uint64) (uint64, error) {
+	if time > s.pinned.Time {
+		return s.pinned.Number + 1, nil
+	}
+	p := newPurse(0, new(counter))
 	var failed error
-	n := sort.Search(int(s.pinned.Number)+1, func(i int) bool {
+	n := sort.Search(int(s.pinned.Number), func(i int) bool {
 		if failed != nil {
 			return true
 		}
-		var h *header
-		if failed = s.one(ctx, new(spent), &h, "eth_getBlockByNumber", hexutil.EncodeUint64(uint64(i)), false); failed != nil || h == nil {
+		h, err := s.header(ctx, p, false, uint64(i))
+		if err != nil {
+			failed = err
 			return true
 		}
 		return uint64(h.Time) >= time
@@ -173,17 +256,26 @@ func (s *Source) BlockAt(ctx context.Context, time uint64) (uint64, error) {
 
 // Contracts asks for the code of addresses at the pinned block.
 func (s *Source) Contracts(ctx context.Context, addrs []common.Address) ([]bool, int, error) {
-	n := new(spent)
-	code := make([]hexutil.Bytes, len(addrs))
+	spent := new(counter)
+	out, err := s.contracts(ctx, newPurse(0, spent), addrs)
+	return out, spent.count(), err
+}
+
+func (s *Source) contracts(ctx context.Context, p *purse, addrs []common.Address) ([]bool, error) {
+	code := make([]*hexutil.Bytes, len(addrs))
 	calls := make([]rpc.BatchElem, len(addrs))
 	for i, a := range addrs {
 		calls[i] = rpc.BatchElem{Method: "eth_getCode", Args: []any{a, hexutil.EncodeUint64(s.pinned.Number)}, Result: &code[i]}
 	}
-	err := s.c.batch(ctx, n, calls)
 	out := make([]bool, len(addrs))
-	for i, c := range code {
-		delegated := len(c) == 23 && c[0] == 0xef && c[1] == 1 && c[2] == 0 // EIP-7702
-		out[i] = len(c) > 0 && !delegated
-	}
-	return out, int(n.n.Load()), err
+	err := s.c.sure(ctx, p, calls, func(i int) error {
+		if code[i] == nil {
+			return s.c.unusable("it shows null for the code of an address")
+		}
+		b := *code[i]
+		delegated := len(b) == 23 && b[0] == 0xef && b[1] == 1 && b[2] == 0 // EIP-7702
+		out[i] = len(b) > 0 && !delegated
+		return nil
+	})
+	return out, err
 }

@@ -3,32 +3,92 @@ package ethsource_test
 import (
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
 	"scamtrace/tracer/ethsource"
+	"scamtrace/tracer/sourcetest"
 
 	"github.com/ethereum/go-ethereum/common"
 )
 
-func open(t *testing.T, w *devnet.World, o devnet.NodeOptions) *ethsource.Source {
+// made returns a world, and the same one to everybody who asks.
+var made = func() func(devnet.Config) *devnet.World {
+	var mu sync.Mutex
+	worlds := make(map[devnet.Config]*devnet.World)
+	return func(c devnet.Config) *devnet.World {
+		mu.Lock()
+		defer mu.Unlock()
+		if worlds[c] == nil {
+			worlds[c] = devnet.Generate(c)
+		}
+		return worlds[c]
+	}
+}()
+
+func serve(t testing.TB, h http.Handler) string {
 	t.Helper()
-	srv := httptest.NewServer(devnet.NewNode(w, o))
+	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
-	s, err := ethsource.Open(t.Context(), devnet.Chain(), srv.URL, ethsource.Options{})
+	return srv.URL
+}
+
+func open(t testing.TB, w *devnet.World, o devnet.NodeOptions) *ethsource.Source {
+	t.Helper()
+	return openWith(t, w, o, ethsource.Options{})
+}
+
+func openWith(t testing.TB, w *devnet.World, n devnet.NodeOptions, o ethsource.Options) *ethsource.Source {
+	t.Helper()
+	s, err := ethsource.Open(t.Context(), devnet.Chain(), serve(t, devnet.NewNode(w, n)), ethsource.Hasty(o))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
+// TestContract holds the source to the contract of all sources, over nodes of
+// many kinds.
+func TestContract(t *testing.T) {
+	small := devnet.Config{Days: 7, Transfers: 4000, Victims: 2, Syndicates: 1, Noise: 60}
+	told := small
+	told.NativeLogs = true
+	for _, tt := range []struct {
+		name  string
+		world devnet.Config
+		node  devnet.NodeOptions
+		opts  ethsource.Options
+		blind []tracer.Part
+	}{
+		{name: "a whole node"},
+		{name: "one read at a time", world: small, opts: ethsource.Options{Reads: 1}},
+		{name: "sixteen reads at once", world: small, opts: ethsource.Options{Reads: 16}},
+		{name: "small ranges", world: small, node: devnet.NodeOptions{MaxRange: 5000, MaxTraceRange: 2000}},
+		{name: "few logs at once", world: small, node: devnet.NodeOptions{MaxLogs: 200}},
+		{name: "batches of three", world: small, node: devnet.NodeOptions{MaxBatch: 3}},
+		{name: "no batches", world: small, node: devnet.NodeOptions{MaxBatch: 1}},
+		{name: "no times in logs", world: small, node: devnet.NodeOptions{NoTimestamps: true}},
+		{name: "no finalized block", world: small, node: devnet.NodeOptions{NoFinalized: true}},
+		{name: "native coin in logs", world: told},
+		{name: "native coin in logs and no traces", world: told, node: devnet.NodeOptions{NoTraces: true}},
+		{name: "no traces", world: small, node: devnet.NodeOptions{NoTraces: true, NoArchive: true}, blind: []tracer.Part{tracer.PartNative, tracer.PartInternal}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := made(tt.world)
+			sourcetest.Test(t, w, openWith(t, w, tt.node, tt.opts), sourcetest.Options{Blind: tt.blind})
+		})
+	}
+}
+
 // TestTransfers asks for random wallets and spans and wants exactly what moved.
 func TestTransfers(t *testing.T) {
-	w := devnet.Generate(devnet.Config{})
+	w := made(devnet.Config{})
 	all := w.Transfers()
 	for _, tt := range []struct {
 		name     string
@@ -105,7 +165,7 @@ func TestTransfers(t *testing.T) {
 }
 
 func TestWrongChain(t *testing.T) {
-	w := devnet.Generate(devnet.Config{})
+	w := made(devnet.Config{})
 	srv := httptest.NewServer(devnet.NewNode(w, devnet.NodeOptions{}))
 	defer srv.Close()
 	eth, _ := tracer.ChainNamed("ethereum")
@@ -121,7 +181,7 @@ func TestWrongChain(t *testing.T) {
 }
 
 func TestBudget(t *testing.T) {
-	w := devnet.Generate(devnet.Config{})
+	w := made(devnet.Config{})
 	s := open(t, w, devnet.NodeOptions{MaxRange: 500})
 	v := w.Truth.Victims[0]
 	ans, err := s.Transfers(t.Context(), tracer.Query{MaxRequests: 10, Spans: []tracer.Span{{Wallet: v.Seeds[0], To: 1 << 40}}})
@@ -131,7 +191,7 @@ func TestBudget(t *testing.T) {
 }
 
 func TestTransactions(t *testing.T) {
-	w := devnet.Generate(devnet.Config{})
+	w := made(devnet.Config{})
 	s := open(t, w, devnet.NodeOptions{})
 	var txs []common.Hash
 	for _, v := range w.Truth.Victims {
@@ -163,7 +223,7 @@ func TestTransactions(t *testing.T) {
 
 // TestPinned opens again at the block of an earlier run.
 func TestPinned(t *testing.T) {
-	w := devnet.Generate(devnet.Config{})
+	w := made(devnet.Config{})
 	srv := httptest.NewServer(devnet.NewNode(w, devnet.NodeOptions{}))
 	defer srv.Close()
 	at := w.Blocks[1000]

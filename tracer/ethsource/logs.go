@@ -1,0 +1,194 @@
+package ethsource
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"scamtrace/tracer"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"golang.org/x/sync/errgroup"
+)
+
+// maxTopics is how many values of a topic geth takes, and most others.
+const maxTopics = 1000
+
+// A filter says which logs are asked for.
+type filter struct {
+	address *common.Address
+	topics  []any
+	matches func(*log) bool
+}
+
+// A page is what was in the logs of some blocks.
+type page struct {
+	ts   []tracer.Transfer
+	logs int // in the answer, also those that are no transfers
+}
+
+// fetchLogs asks for logs and looks at each: one that was not asked for, one
+// that was taken back, one of a block that the node shows otherwise elsewhere,
+// and two in one place make the answer unusable.
+func (s *Source) fetchLogs(ctx context.Context, p *purse, f *filter, b stretch) (page, error) {
+	arg := map[string]any{"fromBlock": hexutil.EncodeUint64(b.from), "toBlock": hexutil.EncodeUint64(b.to), "topics": f.topics}
+	if f.address != nil {
+		arg["address"] = f.address
+	}
+	var got page
+	err := s.c.call(ctx, p, false, func(sc *scanner) error {
+		got = page{}
+		var last log
+		sorted := true
+		err := sc.logs(func(l *log) error {
+			switch {
+			case l.Block < b.from || l.Block > b.to:
+				return s.c.unusable("it has logs of blocks that were not asked for")
+			case !f.matches(l):
+				return s.c.unusable("it has logs that were not asked for")
+			case l.Removed:
+				return s.c.unusable("it has logs of blocks that are no longer on the chain")
+			}
+			if got.logs == 0 || l.Block != last.Block || l.Hash != last.Hash {
+				if err := s.agree(l.Block, l.Hash); err != nil {
+					return err
+				}
+			}
+			sorted = sorted && (got.logs == 0 || l.Block > last.Block || l.Block == last.Block && l.Index > last.Index)
+			last.Block, last.Hash, last.Index = l.Block, l.Hash, l.Index
+			got.logs++
+			if t, ok := s.transfer(l); ok {
+				got.ts = append(got.ts, t)
+			}
+			return nil
+		})
+		if err == nil && !sorted {
+			got.ts, err = s.settle(got.ts)
+		}
+		return err
+	}, "eth_getLogs", arg)
+	if err != nil || !round(got.logs) || b.from == b.to {
+		return got, err
+	}
+	return s.compare(ctx, p, f, b, got)
+}
+
+// settle sorts transfers and drops those that are there twice. One transfer
+// cannot be told in two ways.
+func (s *Source) settle(ts []tracer.Transfer) ([]tracer.Transfer, error) {
+	slices.SortFunc(ts, func(a, b tracer.Transfer) int { return a.Compare(&b) })
+	for i := 1; i < len(ts); i++ {
+		if ts[i].ID() == ts[i-1].ID() && ts[i] != ts[i-1] {
+			return nil, s.c.unusable("it has two logs in one place")
+		}
+	}
+	return tracer.SortTransfers(ts), nil
+}
+
+// round reports whether a number of logs looks like a limit: 100, 1,000,
+// 10,000 and the like, two times and five times these. Some endpoints stop
+// there and say nothing.
+func round(n int) bool {
+	if n < 100 {
+		return false
+	}
+	for n%10 == 0 {
+		n /= 10
+	}
+	return n == 1 || n == 2 || n == 5
+}
+
+// compare asks for the two halves of blocks whose page may have been cut. When
+// these have more, it was.
+func (s *Source) compare(ctx context.Context, p *purse, f *filter, b stretch, whole page) (page, error) {
+	mid := b.from + (b.to-b.from)/2
+	halves, err := s.fetchLogs(ctx, p, f, stretch{b.from, mid})
+	if err != nil {
+		return halves, err
+	}
+	second, err := s.fetchLogs(ctx, p, f, stretch{mid + 1, b.to})
+	if err != nil {
+		return second, err
+	}
+	halves.ts, halves.logs = append(halves.ts, second.ts...), halves.logs+second.logs
+	have := make(map[tracer.TransferID]bool, len(halves.ts))
+	for i := range halves.ts {
+		have[halves.ts[i].ID()] = true
+	}
+	if slices.ContainsFunc(whole.ts, func(t tracer.Transfer) bool { return !have[t.ID()] }) {
+		return page{}, s.c.unusable("it has logs that are missing when fewer blocks are asked for")
+	}
+	return halves, nil
+}
+
+// groups hands read the wallets in as large groups as the endpoint takes, and
+// a group that is refused in halves.
+func (s *Source) groups(ctx context.Context, wallets []common.Address, read func(context.Context, []common.Address) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	s.mu.Lock()
+	size := s.group
+	s.mu.Unlock()
+	for group := range slices.Chunk(wallets, size) {
+		g.Go(func() error {
+			err := read(ctx, group)
+			e, ok := errors.AsType[*nodeError](err)
+			if !ok || e.kind != kindTopics && e.kind != kindBatch || len(group) == 1 {
+				return err
+			}
+			s.mu.Lock()
+			s.group = min(s.group, (len(group)+1)/2)
+			s.mu.Unlock()
+			return s.groups(ctx, group, read)
+		})
+	}
+	return g.Wait()
+}
+
+// tokens reads the logs of wallets in both directions.
+func (s *Source) tokens(ctx context.Context, p *purse, wallets []common.Address, b stretch) (page, error) {
+	out := []common.Hash{topicTransfer}
+	if slices.ContainsFunc(s.chain.Tokens, func(t tracer.Token) bool { return t.Wrapped }) {
+		out = append(out, topicDeposit, topicWithdrawal)
+	}
+	var all collector[page]
+	err := s.groups(ctx, wallets, func(ctx context.Context, group []common.Address) error {
+		topics := make([]common.Hash, len(group))
+		asked := make(map[common.Hash]bool, len(group))
+		for i, w := range group {
+			topics[i] = common.BytesToHash(w[:])
+			asked[topics[i]] = true
+		}
+		g, ctx := errgroup.WithContext(ctx)
+		var pages [2]page
+		for i, f := range []filter{
+			{topics: []any{out, topics}, matches: func(l *log) bool {
+				return l.NumTopics > 1 && slices.Contains(out, l.Topics[0]) && asked[l.Topics[1]]
+			}},
+			{topics: []any{out[:1], nil, topics}, matches: func(l *log) bool {
+				return l.NumTopics > 2 && l.Topics[0] == topicTransfer && asked[l.Topics[2]]
+			}},
+		} {
+			g.Go(func() (err error) {
+				pages[i], err = s.fetchLogs(ctx, p, &f, b)
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		all.add(pages[:]...)
+		return nil
+	})
+	if err != nil {
+		return page{}, err
+	}
+	var sum page
+	for _, g := range all.list {
+		sum.logs += g.logs
+		sum.ts = append(sum.ts, g.ts...)
+	}
+	// What went from one wallet to another is in both directions.
+	sum.ts, err = s.settle(sum.ts)
+	return sum, err
+}
