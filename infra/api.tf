@@ -84,19 +84,17 @@ resource "aws_apigatewayv2_stage" "default" {
   auto_deploy = true
 
   default_route_settings {
-    detailed_metrics_enabled = true
-    throttling_rate_limit    = var.requests_per_second
-    throttling_burst_limit   = 2 * var.requests_per_second
+    throttling_rate_limit  = var.requests_per_second
+    throttling_burst_limit = 2 * var.requests_per_second
   }
 
   dynamic "route_settings" {
     for_each = local.slow
 
     content {
-      route_key                = route_settings.value
-      detailed_metrics_enabled = true
-      throttling_rate_limit    = max(1, var.requests_per_second / 10)
-      throttling_burst_limit   = max(2, ceil(var.requests_per_second / 5))
+      route_key              = route_settings.value
+      throttling_rate_limit  = max(1, var.requests_per_second / 10)
+      throttling_burst_limit = max(2, ceil(var.requests_per_second / 5))
     }
   }
 

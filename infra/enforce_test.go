@@ -2,6 +2,7 @@ package infra
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,7 +146,10 @@ func newPipeline(t *testing.T, bucket func(string) graphstore.Bucket) *pipeline 
 	t.Helper()
 	s := &pipeline{t: t, bucket: bucket, world: devnet.Generate(devnet.Config{}), apps: make(map[string]*functions.App)}
 	s.now = time.Unix(int64(s.world.Blocks[s.world.Head()].Time), 0).UTC()
-	s.node = devnet.NewNode(s.world, devnet.NodeOptions{Head: s.world.Head() * 9 / 10})
+	// Soon after the last payment is final: most moves are yet to come.
+	pays := s.world.Truth.Victims[0].Payments
+	last := slices.MaxFunc(pays, func(a, b devnet.Payment) int { return cmp.Compare(a.Block, b.Block) })
+	s.node = devnet.NewNode(s.world, devnet.NodeOptions{Head: last.Block + 100})
 	url, stop, err := s.node.Start()
 	if err != nil {
 		t.Fatal(err)
