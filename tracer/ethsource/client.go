@@ -73,7 +73,9 @@ func dial(ctx context.Context, endpoint string, o Options) (*client, error) {
 	if o.pause != nil {
 		c.pause = o.pause
 	}
-	if o.Rate > 0 {
+	if o.Limiter != nil {
+		c.rate = o.Limiter
+	} else if o.Rate > 0 {
 		c.rate = rate.NewLimiter(rate.Limit(o.Rate), max(1, int(o.Rate)))
 	}
 	if c.rpc, err = rpc.DialOptions(ctx, endpoint, rpc.WithHTTPClient(c.http)); err != nil {

@@ -31,6 +31,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/rpc"
+	"golang.org/x/time/rate"
 )
 
 // Options are settings of a [Source]. The zero value reads up to the node's
@@ -42,6 +43,9 @@ type Options struct {
 	// Rate bounds the calls in a second; each call of a batch counts. Zero
 	// means no bound.
 	Rate float64
+	// Limiter, when set, bounds the calls in place of Rate; it may be shared by
+	// the sources of several traces.
+	Limiter *rate.Limiter
 	// Reads is how many requests are under way at once; default 4. Answers are
 	// the same with any number.
 	Reads int
