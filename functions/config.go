@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -119,6 +120,21 @@ func WithAuth(s *Setup) {
 
 // WithQueue sends Jobs to the queue with the URL in SCAMTRACE_QUEUE.
 func WithQueue(s *Setup) { s.App.Queue = NewSQS(s.aws, s.need("SCAMTRACE_QUEUE")) }
+
+// WithLock keeps the files of reports from everybody for SCAMTRACE_LOCK_DAYS days
+// after they are written, if it is set.
+func WithLock(s *Setup) {
+	if days := s.number("SCAMTRACE_LOCK_DAYS"); days > 0 {
+		s.App.Bucket.(*S3).Lock = func(key string) time.Duration {
+			if !isReportFile.MatchString(key) {
+				return 0
+			}
+			return time.Duration(days) * 24 * time.Hour
+		}
+	}
+}
+
+var isReportFile = regexp.MustCompile(`^workspaces/[^/]+/cases/[^/]+/reports/`)
 
 // WithHooks names the hosts that webhooks may lead to: SCAMTRACE_WEBHOOK_HOSTS,
 // with commas between.

@@ -54,8 +54,13 @@ func LoadAWS(ctx context.Context) (aws.Config, error) {
 // written by whom is known by a mark on each write, unique to it: the object is
 // read back, and if it has the mark of this write, this write was done.
 type S3 struct {
-	// Now is the clock that links go by; nil means time.Now.
+	// Now is the clock that links and locks go by; nil means time.Now.
 	Now func() time.Time
+
+	// Lock says for how long nobody may delete an object that is created now:
+	// Object Lock in governance mode, which the bucket must have. nil means that
+	// none is locked, and so does no time.
+	Lock func(key string) time.Duration
 
 	bucket string
 	client *s3.Client
@@ -128,11 +133,25 @@ func (b *S3) get(ctx context.Context, key string) ([]byte, string, error) {
 
 // Create implements [graphstore.Bucket].
 func (b *S3) Create(ctx context.Context, key string, data []byte) (string, error) {
-	tag, err := b.put(ctx, &s3.PutObjectInput{Key: &key, IfNoneMatch: aws.String("*")}, data, graphstore.ErrExists)
+	in := &s3.PutObjectInput{Key: &key, IfNoneMatch: aws.String("*")}
+	if b.Lock != nil {
+		if d := b.Lock(key); d > 0 {
+			in.ObjectLockMode = types.ObjectLockModeGovernance
+			in.ObjectLockRetainUntilDate = aws.Time(b.now().Add(d))
+		}
+	}
+	tag, err := b.put(ctx, in, data, graphstore.ErrExists)
 	if err != nil {
 		return "", fmt.Errorf("create %s: %w", key, err)
 	}
 	return tag, nil
+}
+
+func (b *S3) now() time.Time {
+	if b.Now == nil {
+		return time.Now()
+	}
+	return b.Now()
 }
 
 // Replace implements [graphstore.Bucket].
