@@ -3,6 +3,7 @@ package walk
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"scamtrace/graphstore"
@@ -47,6 +48,8 @@ type Result struct {
 
 	Requests, Steps int
 	WalletsRead     int
+	Drift           int  // percent; see [Options]
+	Unseen          bool // see [Options]
 	// Blind counts the wallets whose internal receipts could not be read.
 	Blind int
 
@@ -100,7 +103,7 @@ func (w *Walk) Result() (*Result, error) {
 	res := &Result{
 		Chain: w.o.Chain, Pinned: w.pinned, Policy: w.o.Policy, Limits: w.o.Limits, From: w.since, To: w.until, Seeds: w.seeds,
 		Store: w.store, Entries: w.entries, Rows: w.rows, Books: w.books, Stopped: w.stopped,
-		Requests: w.requests, Steps: w.steps, WalletsRead: w.wallets(),
+		Requests: w.requests, Steps: w.steps, WalletsRead: w.wallets(), Drift: max(w.o.Drift, 0), Unseen: w.o.Unseen,
 		read: w.read, code: w.code, why: make(map[common.Address]Status),
 	}
 	if !w.done && w.stopped.Reason == "" {
@@ -144,6 +147,20 @@ func (w *Walk) Result() (*Result, error) {
 		}
 		i = j
 	}
+	// A seed that was not read may hold anything.
+	for _, seed := range w.seeds {
+		a := seed.Wallet.Address
+		r := w.reading(a)
+		if _, missing := r.missing(w.since, w.pinned.Number); !missing || r.hub || seed.Tx != (common.Hash{}) {
+			continue
+		}
+		if _, known := res.why[a]; !known {
+			res.why[a] = w.whyUnread(r, math.MaxInt64, res.Stopped)
+			if id, ok := w.store.WalletID(seed.Wallet); ok {
+				gap(id, res.why[a])
+			}
+		}
+	}
 	for _, h := range w.books.Held {
 		x := w.store.Wallet(h.Wallet).Address
 		s, partial := res.why[x]
@@ -160,6 +177,9 @@ func (w *Walk) Result() (*Result, error) {
 	}
 	for _, g := range gaps {
 		res.Gaps = append(res.Gaps, *g)
+	}
+	if res.Stopped.Reason == "" {
+		res.Stopped = w.unreadable(res.why)
 	}
 	// Numbers of the store are of this process; addresses are not.
 	slices.SortFunc(res.Gaps, func(a, b Gap) int { return w.compareWallets(a.Wallet, b.Wallet) })
@@ -194,15 +214,7 @@ func (w *Walk) status(id uint32, all []ledger.Interval, stake tracer.Micros, sto
 		r = new(reading)
 	}
 	if _, _, missing := w.unread(r, all, w.past()); missing {
-		switch {
-		case r.failed != "":
-			return Status{Reason: r.failed, Detail: sentence("The wallet could not be read: " + r.detail)}
-		case stake < w.o.Limits.MinUSD:
-			return Status{Reason: tracer.ReasonDust, Detail: fmt.Sprintf("Less than %s of traced money, too little to follow.", w.o.Limits.MinUSD)}
-		case stopped.Reason != "":
-			return Status{Reason: stopped.Reason, Detail: sentence("Not read any further: " + stopped.Detail)}
-		}
-		return Status{Reason: tracer.ReasonBudget, Detail: fmt.Sprintf("Not read any further: the budget of %d wallets ran out.", w.o.Limits.Wallets)}
+		return w.whyUnread(r, stake, stopped)
 	}
 	switch {
 	case r.native != "":
@@ -211,6 +223,40 @@ func (w *Walk) status(id uint32, all []ledger.Interval, stake tracer.Micros, sto
 		return Status{Reason: tracer.ReasonNoTraces, Detail: sentence("A contract, and what it pays in " + w.o.Chain.Symbol + " could not be read: " + r.internal)}
 	}
 	return Status{Complete: true}
+}
+
+// whyUnread says why a wallet was not read, or not to the end.
+func (w *Walk) whyUnread(r *reading, stake tracer.Micros, stopped Stopped) Status {
+	switch {
+	case r.failed != "":
+		return Status{Reason: r.failed, Detail: sentence("The wallet could not be read: " + r.detail)}
+	case stake < w.o.Limits.MinUSD:
+		return Status{Reason: tracer.ReasonDust, Detail: fmt.Sprintf("Less than %s of traced money, too little to follow.", w.o.Limits.MinUSD)}
+	case stopped.Reason != "":
+		return Status{Reason: stopped.Reason, Detail: sentence("Not read any further: " + stopped.Detail)}
+	}
+	return Status{Reason: tracer.ReasonBudget, Detail: fmt.Sprintf("Not read any further: the budget of %d wallets ran out.", w.o.Limits.Wallets)}
+}
+
+// unreadable says that a walk which read all it could did not get to the end
+// because the source refused some wallets.
+func (w *Walk) unreadable(why map[common.Address]Status) Stopped {
+	n := 0
+	var first common.Address
+	for a := range why {
+		if r := w.read[a]; r != nil && r.failed != "" {
+			if n++; n == 1 || a.Cmp(first) < 0 {
+				first = a
+			}
+		}
+	}
+	switch n {
+	case 0:
+		return Stopped{}
+	case 1:
+		return Stopped{w.read[first].failed, "a wallet could not be read: " + w.read[first].detail}
+	}
+	return Stopped{w.read[first].failed, fmt.Sprintf("%d wallets could not be read; of %s: %s", n, first.Hex(), w.read[first].detail)}
 }
 
 // sentence ends a text with a full stop.

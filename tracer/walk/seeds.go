@@ -85,6 +85,15 @@ func (w *Walk) start(ctx context.Context, seeds []tracer.Seed) error {
 		}
 	}
 	slices.SortFunc(w.seeds, func(a, b Seed) int { return cmp.Or(a.Wallet.Compare(b.Wallet), a.Tx.Cmp(b.Tx)) })
+	for _, s := range w.seeds {
+		// It has a number even if nothing can be read of it.
+		if _, ok := w.store.WalletID(s.Wallet); ok {
+			continue
+		}
+		if err := w.store.Graph().AddVertex(s.Wallet); err != nil {
+			return fmt.Errorf("note the seed %s: %w", s.Wallet, err)
+		}
+	}
 	return nil
 }
 

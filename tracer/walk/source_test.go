@@ -22,6 +22,7 @@ type listSource struct {
 	fail      int  // the node is gone from this operation on, when more than zero
 	stop      int  // cancel is called in this operation, when more than zero
 	cancel    func()
+	refuses   func(common.Address) bool // wallets that cannot be read, without an error; nil: none
 
 	calls int           // of Transfers
 	ops   int           // requests
@@ -57,6 +58,10 @@ func (s *listSource) Transfers(ctx context.Context, q tracer.Query) (tracer.Answ
 		var reason tracer.Reason
 		detail := ""
 		switch n := i/3 + 1; {
+		case s.refuses != nil && s.refuses(p.Wallet):
+			unread(p, tracer.ReasonSource, "nobody knows this wallet")
+			ans.Requests = n
+			continue
 		case q.MaxRequests > 0 && n > q.MaxRequests:
 			reason, detail = tracer.ReasonBudget, "the budget of requests is spent"
 		case s.ops+n >= s.fail && s.fail > 0:

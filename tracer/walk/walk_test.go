@@ -1,6 +1,7 @@
 package walk_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -325,6 +326,59 @@ func TestInterruptedAndFailing(t *testing.T) {
 		t.Errorf("stopped for %q with %d gaps, want %q and some", r.Stopped.Reason, len(r.Gaps), tracer.ReasonSource)
 	}
 	accounted(t, r, v)
+}
+
+// TestRefused meets wallets that the source cannot read. The walk reads all
+// others, says that it is not complete, and asks again when it is loaded.
+func TestRefused(t *testing.T) {
+	w := newWorld(t, devnet.Config{})
+	v := w.Truth.Victims[0]
+	whole, err := walk.Run(t.Context(), w.src, payments(v), w.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	middle := whole.Store.Wallet(whole.Held[len(whole.Held)/2].Wallet).Address
+	seed := v.Payments[0].Wallet
+	for _, tt := range []struct {
+		name  string
+		seeds []tracer.Seed
+		who   common.Address
+	}{
+		{"a wallet on the way", payments(v), middle},
+		{"a seed", []tracer.Seed{{Wallet: seed}}, seed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			src := w.fresh()
+			src.refuses = func(a common.Address) bool { return a == tt.who }
+			x, err := walk.New(t.Context(), src, tt.seeds, w.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := run(t, t.Context(), x)
+			if r.Complete() || r.Stopped.Reason != tracer.ReasonSource {
+				t.Errorf("stopped for %q, want %q", r.Stopped.Reason, tracer.ReasonSource)
+			}
+			if !slices.ContainsFunc(r.Gaps, func(g walk.Gap) bool {
+				return r.Store.Wallet(g.Wallet).Address == tt.who && g.Reason == tracer.ReasonSource && strings.Contains(g.Detail, "nobody knows")
+			}) {
+				t.Errorf("there is no gap at %s, only %v", tt.who, r.Gaps)
+			}
+			if s := r.Status(tt.who); s.Complete {
+				t.Error("its status is complete")
+			}
+			on, err := walk.Load(t.Context(), bytes.NewReader(save(t, x)), w.fresh(), tt.seeds, w.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := walk.Run(t.Context(), w.fresh(), tt.seeds, w.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := run(t, t.Context(), on); !got.Complete() || found(got).String() != found(want).String() {
+				t.Errorf("asked again, the walk finds\n%swant\n%s", found(got), found(want))
+			}
+		})
+	}
 }
 
 func TestSeedsThatCannotBeTraced(t *testing.T) {
