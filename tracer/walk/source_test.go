@@ -15,7 +15,8 @@ import (
 
 // listSource is a Source over a list of transfers: the plainest there is.
 type listSource struct {
-	ts        []tracer.Transfer // chain order
+	ts        []tracer.Transfer        // chain order
+	of        map[common.Address][]int // wallet → its transfers
 	pinned    tracer.Block
 	contracts map[common.Address]bool
 	noTraces  bool // hides internal transfers
@@ -30,7 +31,14 @@ type listSource struct {
 }
 
 func newListSource(ts []tracer.Transfer, pinned tracer.Block) *listSource {
-	return &listSource{ts: ts, pinned: pinned}
+	s := &listSource{ts: ts, of: make(map[common.Address][]int), pinned: pinned}
+	for i := range ts {
+		s.of[ts[i].From] = append(s.of[ts[i].From], i)
+		if ts[i].To != ts[i].From {
+			s.of[ts[i].To] = append(s.of[ts[i].To], i)
+		}
+	}
+	return s
 }
 
 func (s *listSource) Pin(context.Context) (tracer.Block, error) { return s.pinned, nil }
@@ -104,7 +112,12 @@ func (s *listSource) Transfers(ctx context.Context, q tracer.Query) (tracer.Answ
 		}
 		return ok
 	}
-	for i := range s.ts {
+	var some []int
+	for a := range at {
+		some = append(some, s.of[a]...)
+	}
+	slices.Sort(some)
+	for _, i := range slices.Compact(some) {
 		t := &s.ts[i]
 		if s.noTraces && t.Kind == tracer.KindInternal {
 			continue

@@ -23,16 +23,13 @@ import (
 
 // fresh is the source of the world as another process would open it.
 func (w *world) fresh() *listSource {
-	s := newListSource(w.src.ts, w.src.pinned)
-	s.contracts = w.src.contracts
-	return s
+	return &listSource{ts: w.src.ts, of: w.src.of, pinned: w.src.pinned, contracts: w.src.contracts}
 }
 
 // until is the source when the chain ended at a block.
 func (w *world) until(block uint64) *listSource {
-	s := w.fresh()
-	s.pinned = w.Blocks[block]
-	s.ts = slices.DeleteFunc(slices.Clone(s.ts), func(t tracer.Transfer) bool { return t.Block > block })
+	s := newListSource(slices.DeleteFunc(slices.Clone(w.src.ts), func(t tracer.Transfer) bool { return t.Block > block }), w.Blocks[block])
+	s.contracts = w.src.contracts
 	return s
 }
 
