@@ -116,6 +116,17 @@ func (a *App) deadline(ctx context.Context) (end time.Time, reserve time.Duratio
 	return end, min(max(time.Until(end), 0)/5, 30*time.Second)
 }
 
+// within returns a context that ends with ctx, or when the time for reading is
+// over. It tells nobody its deadline: a source that knew it would call waiting
+// past it a failure.
+func (a *App) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, reserve := a.deadline(ctx)
+	turn, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	timer := time.AfterFunc(time.Until(end)-reserve, cancel)
+	return turn, func() { timer.Stop(); stop(); cancel() }
+}
+
 // NewLogger returns a logger that writes JSON lines.
 func NewLogger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level(os.Getenv("SCAMTRACE_LOG"))}))

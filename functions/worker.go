@@ -163,8 +163,7 @@ func (a *App) again(ctx context.Context, c *Case, note string) error {
 
 // walk reads until the end or the deadline.
 func (a *App) walk(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge, src tracer.Source) error {
-	end, reserve := a.deadline(ctx)
-	turn, cancel := context.WithDeadline(ctx, end.Add(-reserve))
+	turn, cancel := a.within(ctx)
 	defer cancel()
 	seeds, o, err := c.walkOptions(chain, k)
 	if err != nil {
