@@ -329,7 +329,36 @@ sqs:SendMessage jobs                            x      x      x      -
 sqs:SendMessage schedule-dead                   -      -      x      -
 `, "\n")
 
-	p := loadPlan(t)
+	if d := cmp.Diff(want, loadPlan(t).permissions(t)); d != "" {
+		t.Errorf("permissions differ (- the table, + the plan):\n%s", d)
+	}
+}
+
+// TestLockPermission: with Object Lock there is one permission more.
+func TestLockPermission(t *testing.T) {
+	m := load(t)
+	without := loadPlan(t).permissions(t)
+	locked, err := m.plan("-var=object_lock_days=365")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var more []string
+	for line := range strings.Lines(locked.permissions(t)) {
+		if !strings.Contains(without, line) {
+			more = append(more, strings.Join(strings.Fields(line), " "))
+		}
+	}
+	if want := []string{"s3:PutObjectRetention bucket/workspaces/*/cases/*/reports/* - x - -"}; !slices.Equal(more, want) {
+		t.Errorf("with Object Lock there is %q more, want %q", more, want)
+	}
+	if got := locked["aws_s3_bucket.cases"].Values["object_lock_enabled"]; got != true {
+		t.Errorf("the bucket has Object Lock: %v", got)
+	}
+}
+
+// permissions writes the permissions of all functions as a table.
+func (p plan) permissions(t *testing.T) string {
+	t.Helper()
 	got := table{}
 	for i, f := range mains {
 		for _, s := range p.document(t, role(f), "policy").Statement {
@@ -343,9 +372,7 @@ sqs:SendMessage schedule-dead                   -      -      x      -
 			}
 		}
 	}
-	if d := cmp.Diff(want, got.String()); d != "" {
-		t.Errorf("permissions differ (- the table, + the plan):\n%s", d)
-	}
+	return got.String()
 }
 
 // A table has a row for each permission and a column for each function.

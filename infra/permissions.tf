@@ -32,7 +32,7 @@ locals {
       ]
       delete = ["due/*"]
       list   = ["public/"]
-      more = [
+      more = concat(local.lock, [
         local.send,
         {
           Sid      = "Receive"
@@ -61,7 +61,7 @@ locals {
           Condition = { StringEquals = { "kms:SigningAlgorithm" = "ED25519_SHA_512" } }
         },
         { Sid = "SigningKey", Effect = "Allow", Action = ["kms:GetPublicKey"], Resource = [local.signing_key] },
-      ]
+      ])
     }
 
     retrace = {
@@ -86,6 +86,12 @@ locals {
       more   = []
     }
   }
+
+  # Only where reports are locked as they are written.
+  lock = [
+    for days in [var.object_lock_days] :
+    { Sid = "Lock", Effect = "Allow", Action = ["s3:PutObjectRetention"], Resource = ["${local.arns.bucket}/workspaces/*/cases/*/reports/*"] } if days > 0
+  ]
 
   send = { Sid = "Send", Effect = "Allow", Action = ["sqs:SendMessage"], Resource = [local.arns.queue] }
 

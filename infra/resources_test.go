@@ -219,7 +219,7 @@ func TestNoWildcards(t *testing.T) {
 // parts are what a main may ask of functions.Main, by name.
 var parts = map[string]func(*functions.Setup){
 	"WithAuth": functions.WithAuth, "WithQueue": functions.WithQueue, "WithHooks": functions.WithHooks,
-	"WithAlerts": functions.WithAlerts, "WithSigner": functions.WithSigner, "WithChains": functions.WithChains,
+	"WithLock": functions.WithLock, "WithAlerts": functions.WithAlerts, "WithSigner": functions.WithSigner, "WithChains": functions.WithChains,
 }
 
 // left are settings that a deployment leaves at their defaults.
