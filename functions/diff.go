@@ -253,7 +253,7 @@ func (d *Diff) say() string {
 		}
 	}
 	if len(names) > 3 {
-		names = append(names[:3:3], fmt.Sprintf("%d other services", len(names)-3))
+		names = append(names[:3:3], "others")
 	}
 	add(d.USD.Reached, "reached addresses that look like "+strings.Join(names, ", "))
 	add(d.USD.Frozen, "was frozen by the issuer")

@@ -291,19 +291,28 @@ func TestAlertsThatFail(t *testing.T) {
 // TestBaseGone: the block of the last report is no longer on the chain, so the
 // re-trace reads everything anew and says so.
 func TestBaseGone(t *testing.T) {
-	s := newSceneWith(t, devnet.NodeOptions{ReorgDepth: 400})
-	id := s.submit(alice, 1)
-	s.work()
-	s.fault.Store(int32(devnet.FaultReorg))
-	if code, body := s.do(ivan, "POST", "/v1/cases/"+id+"/retrace", nil); code != http.StatusAccepted {
-		t.Fatalf("retrace answers %d: %s", code, body)
-	}
-	s.settle()
-	// The block has the number of the one before, and another hash: its report
-	// is another report, and there can be only one under a number.
-	c := s.find1("ngo", id)
-	if c.Status != StatusFailed || !strings.Contains(c.Reason, "with other bytes") {
-		t.Errorf("the case is %s (%s) with %d reports", c.Status, c.Reason, len(c.Reports))
+	for _, grown := range []bool{true, false} {
+		s := newSceneWith(t, devnet.NodeOptions{ReorgDepth: 400})
+		s.node.SetHead(s.world.Head() - 50)
+		id := s.submit(alice, 1)
+		s.work()
+		s.fault.Store(int32(devnet.FaultReorg))
+		if grown {
+			s.node.SetHead(s.world.Head())
+		}
+		if code, body := s.do(ivan, "POST", "/v1/cases/"+id+"/retrace", nil); code != http.StatusAccepted {
+			t.Fatalf("retrace answers %d: %s", code, body)
+		}
+		s.settle()
+		c := s.find1("ngo", id)
+		switch {
+		case grown && (c.Status != StatusDone || len(c.Reports) != 2 || !strings.Contains(strings.Join(s.report("ngo", id, 1).Notes, " "), "read anew")):
+			t.Errorf("the case is %s (%s) with %d reports", c.Status, c.Reason, len(c.Reports))
+		case !grown && (c.Status != StatusFailed || !strings.Contains(c.Reason, "with other bytes")):
+			// The other block has the same number, and there is only one report
+			// under a number: the old one stays.
+			t.Errorf("with the same number the case is %s (%s) with %d reports", c.Status, c.Reason, len(c.Reports))
+		}
 	}
 }
 
