@@ -113,7 +113,7 @@ func TestFind(t *testing.T) {
 			unread north usdt 900
 			b unread usdt 800
 			unread north usdt 800`, "", false},
-		{"a shop's account", cashing + shop("e", 101) + `
+		{"a shop's account", cashing + shop("e", 31) + `
 			seed a usdt 900
 			seed b usdt 800
 			a e usdt 900
@@ -174,6 +174,67 @@ func TestFind(t *testing.T) {
 			seed b usdt 4000
 			a hub usdt 4900
 			b hub usdt 3900`, "", false},
+		{"a collector that many pay", `
+			funder a gas 15
+			wait 400
+			funder b gas 12
+			seed a usdt 5000
+			seed b usdt 4000
+			a c usdt 4900
+			b c usdt 3900` + shop("c", 29), "", false},
+		{"a collector that a few pay", `
+			funder a gas 15
+			wait 400
+			funder b gas 12
+			seed a usdt 5000
+			seed b usdt 4000
+			a c usdt 4900
+			b c usdt 3900` + shop("c", 28), "a b", false},
+		{"a collector that may be a contract", `
+			funder a gas 15
+			wait 400
+			funder b gas 12
+			seed a usdt 5000
+			seed b usdt 4000
+			a code usdt 4900
+			b code usdt 3900`, "", false},
+		{"a lunch", `
+			funder a gas 15
+			funder b gas 12
+			seed a usdt 5000
+			seed b usdt 4000
+			a b usdt 40`, "", false},
+		{"half of what one ever got", `
+			funder a gas 15
+			funder b gas 12
+			seed a usdt 5000
+			seed b usdt 2000
+			a b usdt 2000`, "a b", false},
+		{"money that was swapped on the way", `
+			funder b gas 15
+			funder c gas 12
+			seed b usdt 5000
+			b pool usdt 5000
+			+ pool b eth 2500
+			b pool eth 2500
+			+ pool b usdt 5000
+			b c usdt 5000
+			c out usdt 5000`, "b c", false},
+		{"money that was swapped for another receiver", `
+			funder b gas 15
+			funder c gas 12
+			seed pool usdt 5000
+			+ pool b eth 2500
+			b c eth 2500
+			c out eth 2500`, "b c", false},
+		{"money that a pool gave for somebody else's", `
+			funder b gas 15
+			funder c gas 12
+			seed out1 usdt 5000
+			out2 pool usdt 5000
+			+ pool b eth 2500
+			b c eth 2500
+			c out eth 2500`, "", false},
 		{"a payment of gas is no payment", `
 			funder a gas 15
 			wait 400
@@ -184,6 +245,7 @@ func TestFind(t *testing.T) {
 		{"a funder that is a service", strings.ReplaceAll(fueling, "funder", "hot"), "", false},
 		{"a funder that is a hub", strings.ReplaceAll(fueling, "funder", "hub"), "", false},
 		{"a funder that is a contract", strings.ReplaceAll(strings.ReplaceAll(fueling, "funder", "ctr"), "gas", "inner"), "", false},
+		{"a funder that may be a contract", strings.ReplaceAll(strings.ReplaceAll(fueling, "funder", "code"), "gas", "inner"), "", false},
 		{"a funder that was not read", strings.ReplaceAll(fueling, "funder", "unread"), "", false},
 		{"a funder with 499 other customers", fueling + "many funder 498\n", "a b", false},
 		{"a funder with too many customers", fueling + "many funder 499\n", "", false},
@@ -220,21 +282,93 @@ func TestFind(t *testing.T) {
 		{"a service", strings.ReplaceAll(fueling, " b", " hot"), "", false},
 		{"a hub", strings.ReplaceAll(fueling, " b", " hub"), "", false},
 		{"a contract", strings.ReplaceAll(fueling, " b", " ctr"), "", false},
+		{"a wallet that was not read", strings.ReplaceAll(fueling, " b", " unread"), "", false},
+		{"a wallet that may be a contract", strings.ReplaceAll(fueling, " b", " codeb") + "codeb x usdt 5\n", "", false},
 		{"a deposit address", strings.ReplaceAll(fueling, "b out", "b hot") + `
 			seed b eth 500
 			b hot eth 500`, "", false},
 		{"a wallet that empties into a service with the gas of the others", strings.ReplaceAll(fueling, "b out", "b hot"), "a b", false},
 		{"a wallet that empties into a mixer is no deposit address", strings.ReplaceAll(fueling, "b out", "b mixer"), "a b", false},
 		{"a victim", strings.ReplaceAll(fueling, "seed a", "b seed usdt 9000\nseed a"), "", false},
+		{"a victim with gas from the syndicate", `
+			funder a gas 15
+			funder victim gas 12
+			hot victim usdt 9000
+			seed a usdt 500
+			victim a usdt 1000
+			a victim usdt 100
+			victim a usdt 8000
+			a out usdt 9000`, "", false},
+		{"and money from an exchange that the funder pays, too", `
+			funder a gas 15
+			funder victim gas 12
+			funder hot gas 12
+			hot victim usdt 9000
+			seed a usdt 500
+			victim a usdt 1000
+			a victim usdt 100
+			victim a usdt 8000
+			a out usdt 9000`, "", false},
+		{"and money from nobody knows where", `
+			funder a gas 15
+			funder victim gas 12
+			out1 victim usdt 9000
+			seed a usdt 500
+			victim a usdt 1000
+			a victim usdt 100
+			victim a usdt 8000
+			a out usdt 9000`, "", false},
+		{"the staff of a company that the syndicate paid", `
+			out1 co usdt 90000
+			seed co usdt 5000
+			co a gas 15
+			co b gas 12
+			co a usdt 4000
+			co b usdt 4000
+			a b usdt 3000
+			b out2 usdt 6000`, "", false},
+		{"a collector with money of other victims, by way of wallets with its funder", `
+			funder out1 gas 15
+			funder out2 gas 15
+			funder c gas 15
+			funder b gas 12
+			out3 out1 usdt 50000
+			out4 out2 usdt 50000
+			seed c usdt 5000
+			out1 c usdt 50000
+			out2 c usdt 50000
+			c b usdt 105000
+			b out5 usdt 105000`, "b c", false},
+		{"a collector with money of others, by way of wallets without it", `
+			funder c gas 15
+			funder b gas 12
+			seed c usdt 5000
+			out1 c usdt 50000
+			out2 c usdt 50000
+			c b usdt 105000
+			b out5 usdt 105000`, "", false},
+		{"the accounts of an exchange that nobody labeled", `
+			funder a gas 3
+			funder b gas 3
+			seed a usdt 5000
+			seed b usdt 4000
+			a cex usdt 5000
+			b cex usdt 4000` + strings.ReplaceAll(shop("cex", 30), "north", "out"), "", false},
 		{"a wallet through which money came back to a seed", fueling + `
 			b seed usdt 4000`, "a b", false},
-		{"a later look-alike", strings.ReplaceAll("a out9 usdt 30\nout9 x usdt 30\nx y usdt 1"+fueling, " b", " x'") + "x' out usdt 5\n", "", false},
+		{"a later look-alike", "out8 x usdt 30\nx out9 usdt 1" + strings.ReplaceAll(strings.ReplaceAll(fueling, " b", " x'"), "b out", "x' out"), "", false},
+		{"two look-alikes of one moment", "x x' usdt 1" + strings.ReplaceAll(strings.ReplaceAll(fueling, " b", " x"), "b out", "x out"), "", false},
+		{"a funder that looks like another wallet", "out8 funder usdt 30\nfunder out9 usdt 1" + strings.ReplaceAll(strings.Replace(fueling, "seed a", "funder c gas 13\nseed a", 1), "funder ", "funder' ") + `
+			a c usdt 4000
+			b c usdt 700`, "a b c", false},
+		{"the one that it looks like", strings.ReplaceAll(strings.ReplaceAll(fueling, " b", " x"), "b out", "x out") + "out8 x' usdt 30\nx' out9 usdt 1\n", "a x", false},
 		{"a sender of dust", `
 			funder a gas 15
 			funder b gas 15
 			seed a usdt 5000
 			seed b usdt 5000
 			b a dust 10`, "", false},
+		{"a sender of dust that got money", strings.ReplaceAll(fueling, "b out usdt 5000", "b out dust 10"), "", false},
 		{"a token that nobody knows is no payment", strings.ReplaceAll(fueling, "b usdt", "b fake"), "", false},
 		{"a zero amount is no payment", strings.ReplaceAll(fueling, "b usdt 5000", "b usdt 0"), "", false},
 		{"a wallet that no traced money reached", strings.ReplaceAll(fueling, " b", " outb"), "", false},
@@ -319,6 +453,7 @@ func TestDeposits(t *testing.T) {
 		{"forwards nothing yet", "a d usdt 500", 0},
 		{"a mixer has no customers' addresses", "a d usdt 500\nd mixer usdt 500", 0},
 		{"emptied with gas from a wallet that fuels others", "x d gas 2\nx c gas 15\na d usdt 500\nd hot usdt 500\nc a usdt 7", 0},
+		{"emptied with gas from a wallet that also fueled one not emptied yet", "x d gas 2\nx c gas 2\na d usdt 500\nd hot usdt 500\na c usdt 7", 99},
 		{"emptied with gas from a wallet that fuels deposit addresses only", "x d gas 2\nx c gas 2\na d usdt 500\nd hot usdt 500\na c usdt 7\nc hot usdt 7", 99},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -350,19 +485,50 @@ func TestDeposits(t *testing.T) {
 	}
 }
 
-func TestFunders(t *testing.T) {
-	s := play(t, fueling+"hot c gas 10\nseed c usdt 4\nunread e gas 10\nseed e usdt 4\n", true)
-	want := []tracer.Wallet{wallet("funder"), wallet("unread")}
-	slices.SortFunc(want, tracer.Wallet.Compare)
-	if got := cluster.Funders(s, s.in); !slices.Equal(got, want) {
-		t.Errorf("Funders = %v, want %v", got, want)
+func TestWanted(t *testing.T) {
+	script := fueling + `
+		hot c gas 10
+		a c usdt 40
+		c x usdt 40
+		out2 z gas 5
+		seed z usdt 3
+		z d usdt 3
+		d hot usdt 3
+		victim seed usdt 5000
+	`
+	s := play(t, script, true)
+	read := make(map[tracer.Wallet]bool)
+	s.in.Complete = func(w tracer.Wallet) bool { return read[w] }
+	if cs := cluster.Find(s, s.in); len(cs) > 0 {
+		t.Errorf("Find joins %q and nothing was read completely", tell(cs, script))
+	}
+	var got []string
+	for range 9 {
+		ws := cluster.Wanted(s, s.in)
+		for _, w := range ws {
+			read[w] = true
+		}
+		if len(ws) == 0 {
+			break
+		}
+		got = append(got, names(ws, script))
+	}
+	if want := []string{"a b c d funder out2 seed x z"}; !slices.Equal(got, want) {
+		t.Errorf("Wanted = %q, want %q", got, want)
+	}
+	if got, want := tell(cluster.Find(s, s.in), script), "a b"; got != want {
+		t.Errorf("Find joins %q, want %q", got, want)
+	}
+	s.in.Complete = nil
+	if ws := cluster.Wanted(s, s.in); len(ws) > 0 {
+		t.Errorf("Wanted = %v where all is read", ws)
 	}
 }
 
 // TestOrder gives the wallets of a world in many orders, and some twice.
 func TestOrder(t *testing.T) {
 	w := newTown(1)
-	in := w.everything()[0]
+	in := w.everything()
 	want, wantDeposits := cluster.Find(w.store, in), cluster.Deposits(w.store, in)
 	if len(want) < 2 || len(wantDeposits) < 2 {
 		t.Fatalf("the world has %d clusters and %d deposit addresses, too few to order", len(want), len(wantDeposits))

@@ -54,8 +54,9 @@ type Deposit struct {
 // service, a hub or a contract is none.
 //
 // Nor is a wallet that forwards tokens with gas from a wallet that also gave
-// others of in their first gas: there, somebody empties wallets of their own
-// into an address that is labelled as the service's.
+// their first gas to others of in, which pay more than one service: there,
+// somebody empties wallets of their own into an address that is labelled as
+// the service's.
 func Deposits(g Graph, in Input) []Deposit {
 	f := newFinder(g, in)
 	f.deposits()
@@ -63,31 +64,32 @@ func Deposits(g Graph, in Input) []Deposit {
 }
 
 func (f *finder) deposits() {
-	fueled := make(map[tracer.Wallet]tracer.Wallet) // deposits that forward tokens only → gas funder
+	fueled := make(map[tracer.Wallet]tracer.Wallet) // that forward tokens only → gas funder
+	others := make(map[tracer.Wallet]bool)          // gas funders of wallets that pay somebody else
 	for _, w := range f.wallets {
 		if f.stop(w) {
 			continue
 		}
-		d, tokens := f.forwards(w)
-		if d.Confidence < minDeposit {
-			continue
-		}
-		f.deposit[w] = d
-		if x := f.of(w).funding; tokens && x != nil && !f.stop(x.from) {
-			fueled[w] = x.from
-		}
-	}
-	others := make(map[tracer.Wallet]bool) // gas funders of wallets that are no deposits
-	for _, w := range f.wallets {
-		if _, ok := f.deposit[w]; !ok && !f.stop(w) {
-			if x := f.of(w).funding; x != nil {
-				others[x.from] = true
+		from := f.of(w).funding
+		d, native, ok := f.forwards(w)
+		switch {
+		case !ok:
+			if from != nil && len(f.of(w).paid) > 0 {
+				others[from.from] = true
 			}
+			continue
+		case d.Confidence >= minDeposit:
+			f.deposit[w] = d
+		}
+		f.onlyOne[w] = true
+		if !native && from != nil && !f.stop(from.from) {
+			fueled[w] = from.from
 		}
 	}
 	for w, from := range fueled {
 		if others[from] {
 			delete(f.deposit, w)
+			delete(f.onlyOne, w)
 		}
 	}
 }
@@ -100,11 +102,10 @@ type batch struct {
 	open  bool        // there was one
 }
 
-// forwards scores a wallet as a deposit address; a confidence of zero means
-// that it is none. tokens says that it forwarded no native coin.
-func (f *finder) forwards(w tracer.Wallet) (d Deposit, tokens bool) {
+// forwards scores a wallet as a deposit address. ok is false if it paid nobody,
+// or not one service only; native says that it forwarded native coin.
+func (f *finder) forwards(w tracer.Wallet) (d Deposit, native, ok bool) {
 	d = Deposit{Wallet: w}
-	tokens = true
 	pending := make(map[tracer.Asset]*batch)
 	to := make(map[tracer.Wallet]bool)
 	var rs []ref
@@ -113,7 +114,7 @@ func (f *finder) forwards(w tracer.Wallet) (d Deposit, tokens bool) {
 		if !f.moves(&t) {
 			continue
 		}
-		native := t.Asset.Kind == tracer.Native
+		coin := t.Asset.Kind == tracer.Native
 		b := pending[t.Asset]
 		if b == nil {
 			b = new(batch)
@@ -122,7 +123,7 @@ func (f *finder) forwards(w tracer.Wallet) (d Deposit, tokens bool) {
 		if t.To == w.Address {
 			_, service := f.service(f.wallet(t.From))
 			part := &b.paid
-			if native && (service || t.Amount.Lt(slack)) {
+			if coin && (service || t.Amount.Lt(slack)) {
 				part = &b.gas
 			}
 			if _, over := part.AddOverflow(part, &t.Amount); over {
@@ -136,7 +137,7 @@ func (f *finder) forwards(w tracer.Wallet) (d Deposit, tokens bool) {
 		x := f.wallet(t.To)
 		name, ok := f.service(x)
 		if !ok || f.Custodian != nil && !f.Custodian(x) || n > 0 && name != d.Service {
-			return Deposit{}, false
+			return Deposit{}, false, false
 		}
 		d.Service = name
 		to[x] = true
@@ -145,11 +146,11 @@ func (f *finder) forwards(w tracer.Wallet) (d Deposit, tokens bool) {
 		if len(rs) < evidence {
 			rs = append(rs, refOf(&t))
 		}
-		tokens = tokens && !native
+		native = native || coin
 		b.forward(&t.Amount)
 	}
 	if n == 0 {
-		return Deposit{}, false
+		return Deposit{}, false, false
 	}
 	d.Confidence = min(99, total/n/10)
 	if !f.complete(w) {
@@ -158,7 +159,7 @@ func (f *finder) forwards(w tracer.Wallet) (d Deposit, tokens bool) {
 	d.Service = tracer.CleanText(d.Service, 64)
 	d.To = slices.SortedFunc(maps.Keys(to), tracer.Wallet.Compare)
 	d.Evidence = hashes(rs)
-	return d, tokens
+	return d, native, true
 }
 
 // score is the formula of [Deposit.Confidence] for one forward, in thousandths.

@@ -135,6 +135,8 @@ func (s *sums) add(f *finder, t *tracer.Transfer) {
 	}
 }
 
+func (s *sums) zero() bool { return s.usd == 0 && len(s.rest) == 0 }
+
 // covers reports whether s is at least 1/n of o, in dollars and in every asset
 // without a price.
 func (s *sums) covers(o *sums, n uint64) bool {
@@ -154,10 +156,12 @@ func (s *sums) covers(o *sums, n uint64) bool {
 type facts struct {
 	funding   *funding
 	paid      map[tracer.Wallet]*payments
-	collector tracer.Wallet // got most of the money it paid, or zero
-	out       sums          // money it paid, but no gas
-	sent      []common.Hash // transactions in which it paid money
-	dust      bool          // it sent dust
+	collector tracer.Wallet        // got most of the money it paid, or zero
+	in, out   sums                 // money it got and paid, but no gas
+	back      sums                 // money it got in a transaction in which it paid, as for a swap; not in in
+	sent      map[common.Hash]bool // transactions in which it paid money
+	dust      bool                 // it sent dust
+	fees      bool                 // it paid one, as only somebody with a key can
 }
 
 // duster reports whether a wallet sends dust and nothing else.
@@ -185,15 +189,15 @@ func (f *finder) of(w tracer.Wallet) *facts {
 	if x := f.facts[w]; x != nil {
 		return x
 	}
-	x := &facts{paid: make(map[tracer.Wallet]*payments)}
+	x := &facts{paid: make(map[tracer.Wallet]*payments), sent: make(map[common.Hash]bool)}
 	f.facts[w] = x
 	var got []tracer.Transfer // native coin received before the first fee
 	var fee *uint256.Int
 	for t := range f.g.Of(w) {
 		switch {
 		case t.Kind == tracer.KindFee:
-			if t.From == w.Address && fee == nil {
-				fee = new(uint256.Int).Set(&t.Amount)
+			if t.From == w.Address && !x.fees {
+				fee, x.fees = new(uint256.Int).Set(&t.Amount), true
 			}
 			continue
 		case !f.moves(&t):
@@ -214,14 +218,21 @@ func (f *finder) of(w tracer.Wallet) *facts {
 			x.paid[to] = p
 		}
 		p.refs = note(p.refs, &t)
-		if n := len(x.sent); n == 0 || x.sent[n-1] != t.Tx {
-			x.sent = append(x.sent, t.Tx)
-		}
+		x.sent[t.Tx] = true
 		if !f.gasSized(&t) {
 			p.money = note(p.money, &t)
 			p.assets[t.Asset] = true
 			p.total.add(f, &t)
 			x.out.add(f, &t)
+		}
+	}
+	for t := range f.g.Of(w) {
+		switch {
+		case t.To != w.Address || !f.money(&t) || f.gasSized(&t):
+		case x.sent[t.Tx]:
+			x.back.add(f, &t)
+		default:
+			x.in.add(f, &t)
 		}
 	}
 	x.collector = x.biggest()
@@ -248,17 +259,26 @@ func note(rs []ref, t *tracer.Transfer) []ref {
 	return append(rs, r)
 }
 
+// minus returns s less o, and nothing where o is more.
+func (s *sums) minus(o *sums) sums {
+	d := sums{usd: max(0, s.usd-o.usd), rest: make(map[tracer.Asset]*uint256.Int)}
+	for a, v := range s.rest {
+		n := o.rest[a]
+		if n == nil {
+			n = new(uint256.Int)
+		}
+		if v.Gt(n) {
+			d.rest[a] = new(uint256.Int).Sub(v, n)
+		}
+	}
+	return d
+}
+
 // biggest returns the wallet that got more than half of the money a wallet
 // paid, in dollars and of every asset without a price, or the zero Wallet.
 func (x *facts) biggest() tracer.Wallet {
 	for to, p := range x.paid {
-		rest := sums{usd: x.out.usd - p.total.usd, rest: make(map[tracer.Asset]*uint256.Int)}
-		for a, v := range x.out.rest {
-			rest.rest[a] = new(uint256.Int).Set(v)
-			if n := p.total.rest[a]; n != nil {
-				rest.rest[a].Sub(v, n)
-			}
-		}
+		rest := x.out.minus(&p.total)
 		if p.total.covers(&rest, 1) && !rest.covers(&p.total, 1) {
 			return to // there is only one such
 		}

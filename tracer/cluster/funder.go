@@ -30,28 +30,19 @@ const (
 	trustLockstep  = 60 // the same amount of gas, within an hour
 )
 
-// Funders returns the wallets that gave wallets of in their first gas, and
-// that count only if in.Complete says that they were read, sorted. Services,
-// hubs and contracts are not among them. Read these before [Find].
-func Funders(g Graph, in Input) []tracer.Wallet {
-	f := newFinder(g, in)
-	all := make(map[tracer.Wallet]bool)
-	for _, w := range f.wallets {
-		if x := f.of(w).funding; x != nil && !f.stop(w) && !f.stop(x.from) {
-			all[x.from] = true
-		}
-	}
-	return slices.SortedFunc(maps.Keys(all), tracer.Wallet.Compare)
-}
-
 // fundees returns the wallets that got native coin from a gas funder, no more
-// than one above maxFundees.
+// than one above maxFundees, and whether any of it was no more than gas.
 func (f *finder) fundees(funder tracer.Wallet) map[tracer.Wallet]bool {
-	to := make(map[tracer.Wallet]bool)
+	to := f.gassed[funder]
+	if to != nil {
+		return to
+	}
+	to = make(map[tracer.Wallet]bool)
+	f.gassed[funder] = to
 	for t := range f.g.Of(funder) {
 		if t.From == funder.Address && t.Asset.Kind == tracer.Native && f.moves(&t) {
-			to[f.wallet(t.To)] = true
-			if len(to) > maxFundees {
+			w := f.wallet(t.To)
+			if to[w] = to[w] || f.gasSized(&t); len(to) > maxFundees {
 				break
 			}
 		}
@@ -64,7 +55,7 @@ func (f *finder) private(funder tracer.Wallet) bool {
 	ok, known := f.valid[funder]
 	if !known {
 		_, deposit := f.deposit[funder]
-		ok = !f.stop(funder) && !deposit && f.complete(funder) && len(f.fundees(funder)) <= maxFundees
+		ok = !f.stop(funder) && !deposit && f.account(funder) && f.complete(funder) && len(f.fundees(funder)) <= maxFundees
 		f.valid[funder] = ok
 	}
 	return ok
@@ -145,10 +136,26 @@ func (f *finder) collector(p pair) (tracer.Wallet, bool) {
 	x, y := f.of(p.a), f.of(p.b)
 	c := x.collector
 	_, deposit := f.deposit[c]
-	if c == (tracer.Wallet{}) || c != y.collector || deposit || !f.has[c] || f.stop(c) || !f.complete(c) {
+	if c == (tracer.Wallet{}) || c != y.collector || deposit || f.stop(c) || !f.account(c) || !f.complete(c) || f.crowded(c) {
 		return tracer.Wallet{}, false
 	}
 	return c, true
+}
+
+// ownMoney reports whether a gas funder paid the wallets that traced money reached
+// more than it got from them: then it has money of its own, as a victim has.
+func (f *finder) ownMoney(funder tracer.Wallet) bool {
+	var paid, got sums
+	for t := range f.g.Of(funder) {
+		switch {
+		case !f.money(&t):
+		case t.From == funder.Address && f.has[f.wallet(t.To)] && !f.gasSized(&t):
+			paid.add(f, &t)
+		case t.To == funder.Address && f.has[f.wallet(t.From)] && !f.stop(f.wallet(t.From)):
+			got.add(f, &t)
+		}
+	}
+	return !got.covers(&paid, 1)
 }
 
 // funders links gas funders that stand in no set yet to the wallets of one
@@ -170,7 +177,7 @@ func (f *finder) funders(s sets) []Link {
 	}
 	var links []Link
 	for _, from := range slices.SortedFunc(maps.Keys(of), tracer.Wallet.Compare) {
-		if _, joined := s[from]; joined || !f.private(from) || !f.eligible(from) || f.payer(from, f.has) {
+		if _, joined := s[from]; joined || !f.private(from) || f.fake[from] || f.ownMoney(from) {
 			continue
 		}
 		all := len(f.fundees(from))

@@ -7,14 +7,12 @@ type Rule string
 const (
 	// RuleDeposit links wallets that pay into the same deposit address and
 	// have a second thing in common: another such address, the gas funder, or
-	// money that one passed to the other and that was paid in there. The
-	// confidence is that of the surest common address.
+	// money that one passed to the other and that was paid in there.
 	RuleDeposit Rule = "shared deposit address"
 
-	// RuleFunder links wallets whose first gas came from the same wallet and
-	// that have a second thing in common; see the table of signals. It also
-	// links the funder itself to those wallets, if they are most of the ones
-	// it ever sent native coin to.
+	// RuleFunder links wallets whose first gas came from the same private
+	// wallet and that have a second thing in common, and the funder itself to
+	// these wallets, if they are most of the ones it ever sent native coin to.
 	RuleFunder Rule = "gas funder"
 )
 
@@ -25,11 +23,11 @@ func Rules() []Rule { return []Rule{RuleDeposit, RuleFunder} }
 func (r Rule) Method() string {
 	switch r {
 	case RuleDeposit:
-		return "Two wallets likely act as one when both pay into the same account at a service and also share a second such account or the sender of their first gas, or one passed on to the other what was paid in. " +
-			"It goes wrong when somebody is paid for a trade on another person's account, and it sees nothing where every wallet has an account of its own."
+		return "Two wallets likely act as one when both pay into the same account at a service and also share a second such account or the sender of their first gas, or when most of one's money came from the other and was paid in there. " +
+			"It goes wrong when somebody passes money into another person's account, and it sees nothing where every wallet has an account of its own."
 	case RuleFunder:
-		return "Two wallets likely act as one when their first gas came from the same private wallet and they also paid each other, collect their money in the same wallet or share an account at a service. " +
-			"It goes wrong when the funder is a gas service that few people use, and it sees nothing where gas comes straight from an exchange."
+		return "Two wallets likely act as one when their first gas came from the same private wallet and also most of one's money came from the other, both collect most of their money in the same private wallet, or both pay into the same account at a service. " +
+			"It goes wrong with people who share a source of gas and pay each other large parts of what they have, and it sees nothing where gas comes straight from an exchange."
 	}
 	return ""
 }

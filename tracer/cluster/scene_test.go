@@ -30,7 +30,7 @@ var ethereum = tracer.Chains()[0]
 // of a USDT, fake is a token that nobody knows. A line "wait 50" lets that many
 // blocks pass, "many funder 600" sends gas to so many wallets. Each transfer
 // has its own transaction, ten blocks after the one before, whose fee the
-// sender pays.
+// sender pays; but one after a + is in the transaction of the one before.
 //
 // What a wallet is follows from its name: hot… and cold… belong to Aurora,
 // north… to Borealis, mixer to a mixer; hub…, ctr… (a contract), seed…, and
@@ -66,15 +66,24 @@ func play(t *testing.T, script string, priced bool) *scene {
 	s := &scene{}
 	names := make(map[tracer.Wallet]string)
 	block := uint64(1000)
+	same := false
 	add := func(from, to string, asset tracer.Asset, kind tracer.Kind, amount *uint256.Int) {
-		block += 10
+		if !same {
+			block += 10
+		}
 		names[wallet(from)], names[wallet(to)] = from, to
 		tr := tracer.Transfer{Asset: asset, From: wallet(from).Address, To: wallet(to).Address, Amount: *amount,
 			Block: block, Time: 1_700_000_000 + 12*block, Kind: kind, Tx: common.BytesToHash(fmt.Appendf(nil, "tx %d", block))}
 		fee := tr
 		fee.Asset, fee.Kind, fee.To = tracer.NativeOf(ethereum.ID), tracer.KindFee, common.Address{}
+		if strings.HasPrefix(from, "code") {
+			fee.From = wallet("out relay").Address
+		}
 		fee.Amount.SetUint64(2e14)
-		s.ts = append(s.ts, fee, tr)
+		if !same {
+			s.ts = append(s.ts, fee)
+		}
+		s.ts = append(s.ts, tr)
 	}
 	eth, usdt := tracer.NativeOf(ethereum.ID), tracer.TokenOf(ethereum.ID, ethereum.Tokens[0].Address)
 	for line := range strings.Lines(script) {
@@ -95,6 +104,9 @@ func play(t *testing.T, script string, priced bool) *scene {
 				add(w[1], fmt.Sprintf("out customer %d", i), eth, tracer.KindNative, uint256.NewInt(1e16))
 			}
 			continue
+		}
+		if same = w[0] == "+"; same {
+			w = w[1:]
 		}
 		from, to, what := w[0], w[1], w[2]
 		amount := uint256.NewInt(n)
@@ -118,7 +130,7 @@ func play(t *testing.T, script string, priced bool) *scene {
 			return slices.ContainsFunc(prefix, func(p string) bool { return strings.HasPrefix(names[w], p) })
 		}
 	}
-	read := is("unread")
+	unread, code := is("unread"), is("ctr", "code")
 	s.in = cluster.Input{
 		Chain: ethereum,
 		Service: func(w tracer.Wallet) (string, bool) {
@@ -133,7 +145,8 @@ func play(t *testing.T, script string, priced bool) *scene {
 		Custodian: is("hot", "cold", "north"),
 		Hub:       is("hub"),
 		Contract:  is("ctr"),
-		Complete:  func(w tracer.Wallet) bool { return !read(w) },
+		Account:   func(w tracer.Wallet) bool { return !code(w) },
+		Complete:  func(w tracer.Wallet) bool { return !unread(w) },
 	}
 	if priced {
 		s.in.USD = func(a tracer.Asset, amount *uint256.Int, _ uint64) (tracer.Micros, bool) {
@@ -166,18 +179,22 @@ func play(t *testing.T, script string, priced bool) *scene {
 
 // tell writes clusters with the names of a script: "a b, c d".
 func tell(cs []cluster.Cluster, script string) string {
-	names := make(map[tracer.Wallet]string)
-	for _, n := range strings.Fields(script) {
-		names[wallet(n)] = n
-	}
 	var list []string
 	for _, c := range cs {
-		var ns []string
-		for _, w := range c.Wallets {
-			ns = append(ns, names[w])
-		}
-		slices.Sort(ns)
-		list = append(list, strings.Join(ns, " "))
+		list = append(list, names(c.Wallets, script))
 	}
 	return strings.Join(list, ", ")
+}
+
+func names(ws []tracer.Wallet, script string) string {
+	of := make(map[tracer.Wallet]string)
+	for n := range strings.FieldsSeq(script) {
+		of[wallet(n)] = n
+	}
+	var ns []string
+	for _, w := range ws {
+		ns = append(ns, of[w])
+	}
+	slices.Sort(ns)
+	return strings.Join(ns, " ")
 }

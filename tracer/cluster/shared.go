@@ -10,26 +10,11 @@ import (
 	"scamtrace/tracer"
 )
 
-// maxPayers is the most wallets that may pay into a deposit address for it to
-// be one person's. Shops and payment processors have more; a mean cluster of
-// Tutela's 2.5 million has 4.3 wallets, with a deviation of 8.6.
-const maxPayers = 100
-
-// payers returns the suspects that pay into a deposit address and for that
-// pass on others' money, sorted, or none if it has too many payers.
-func (f *finder) payers(d tracer.Wallet) []tracer.Wallet {
-	all := make(map[tracer.Wallet]bool)
-	for t := range f.g.Of(d) {
-		if t.To == d.Address && f.money(&t) {
-			all[f.wallet(t.From)] = true
-		}
-	}
-	if len(all) > maxPayers {
-		return nil
-	}
-	maps.DeleteFunc(all, func(w tracer.Wallet, _ bool) bool { return !f.suspect[w] || !f.conduit(w) })
-	return slices.SortedFunc(maps.Keys(all), tracer.Wallet.Compare)
-}
+// maxPayers is the most wallets that may pay a deposit address or a collector
+// for it to be one person's. Shops and payment processors have more; a mean
+// cluster of Tutela's 2.5 million has 4.3 wallets, with a deviation of 8.6, of
+// which three make 30.
+const maxPayers = 30
 
 // shared returns, for every two suspects that pay into the same deposit
 // addresses, these, the surest first.
@@ -42,7 +27,11 @@ func (f *finder) shared() map[pair][]Deposit {
 		if d.Confidence < Join {
 			break
 		}
-		ws := f.payers(d.Wallet)
+		if f.crowded(d.Wallet) {
+			continue
+		}
+		ws := slices.SortedFunc(maps.Keys(f.payers(d.Wallet)), tracer.Wallet.Compare)
+		ws = slices.DeleteFunc(ws, func(w tracer.Wallet) bool { return !f.suspect[w] })
 		for i, a := range ws {
 			for _, b := range ws[i+1:] {
 				pairs[pair{a, b}] = append(pairs[pair{a, b}], d)
@@ -89,25 +78,23 @@ func (f *finder) sharedDeposits() []Link {
 }
 
 // direct returns the transactions in which money, not gas, went straight from
-// one wallet to the other. With ds it must be of an asset that the one who got
-// it paid into one of these deposit addresses: who trades an asset for another
-// and is told where to deliver does not act for the other side.
+// one wallet to the other, if it was at least half of all that one of them ever
+// got: a lunch is no laundering. With ds it must be of an asset that the one
+// who got it paid into one of these deposit addresses: who trades an asset for
+// another and is told where to deliver does not act for the other side.
 func (f *finder) direct(p pair, ds []Deposit) []ref {
 	var rs []ref
 	for _, d := range [...][2]tracer.Wallet{{p.a, p.b}, {p.b, p.a}} {
-		x, y := f.of(d[0]).paid[d[1]], f.of(d[1])
-		if x == nil {
+		x, y := f.of(d[0]), f.of(d[1])
+		paid := x.paid[d[1]]
+		if paid == nil || !paid.total.covers(&x.in, 2) && !paid.total.covers(&y.in, 2) {
 			continue
 		}
 		if ds == nil || slices.ContainsFunc(ds, func(d Deposit) bool {
-			for a := range y.paid[d.Wallet].assets {
-				if x.assets[a] {
-					return true
-				}
-			}
-			return false
+			to := y.paid[d.Wallet]
+			return to != nil && slices.ContainsFunc(slices.Collect(maps.Keys(to.assets)), func(a tracer.Asset) bool { return paid.assets[a] })
 		}) {
-			rs = append(rs, x.money...)
+			rs = append(rs, paid.money...)
 		}
 	}
 	return rs
