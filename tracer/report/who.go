@@ -21,7 +21,8 @@ func (b *builder) who() []Cluster {
 		},
 		Hub:      func(w tracer.Wallet) bool { return b.w.Status(w.Address).Hub },
 		Contract: func(w tracer.Wallet) bool { return b.w.Status(w.Address).Contract },
-		Complete: func(w tracer.Wallet) bool { return b.w.Status(w.Address).Complete },
+		Account:  func(w tracer.Wallet) bool { return b.w.Account(w.Address) },
+		Complete: func(w tracer.Wallet) bool { return b.w.Whole(w.Address) },
 		USD: func(a tracer.Asset, amount *uint256.Int, time uint64) (tracer.Micros, bool) {
 			usd, _, ok := b.Prices.USD(a, amount, time)
 			return usd, ok
