@@ -69,21 +69,28 @@ const (
 	signatureName = "manifest.sig"
 )
 
-// writers are the files of a bundle beside the manifest, by name.
-var writers = []struct {
+// A writer makes a file of a bundle.
+type writer struct {
 	name  string
 	write func(*Report) ([]byte, error)
-}{
-	{"clusters.csv", sure(clustersCSV)},
-	{"exits.csv", sure(exitsCSV)},
-	{"graph.dot", sure(dot)},
-	{"graph.gexf", sure(gexf)},
-	{"graph.graphml", sure(graphML)},
-	{"report.html", page},
-	{"report.json", func(r *Report) ([]byte, error) { return appendJSON(nil, r) }},
-	{"transfers.csv", sure(transfersCSV)},
-	{"transfers.parquet", transfersParquet},
-	{"wallets.csv", sure(walletsCSV)},
+}
+
+// writers are the files of a bundle beside the manifest, by name. They are no
+// variable, which would be linked into programs that write none: a function of
+// the pipeline is 3 MB smaller for it.
+func writers() []writer {
+	return []writer{
+		{"clusters.csv", sure(clustersCSV)},
+		{"exits.csv", sure(exitsCSV)},
+		{"graph.dot", sure(dot)},
+		{"graph.gexf", sure(gexf)},
+		{"graph.graphml", sure(graphML)},
+		{"report.html", page},
+		{"report.json", func(r *Report) ([]byte, error) { return appendJSON(nil, r) }},
+		{"transfers.csv", sure(transfersCSV)},
+		{"transfers.parquet", transfersParquet},
+		{"wallets.csv", sure(walletsCSV)},
+	}
 }
 
 // sure is for writers that cannot fail.
@@ -107,7 +114,7 @@ func Bundle(ctx context.Context, r *Report, s Signer) ([]NamedFile, error) {
 	}
 	var files []NamedFile
 	var sums []File
-	for _, w := range writers {
+	for _, w := range writers() {
 		b, err := w.write(r)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", w.name, err)
