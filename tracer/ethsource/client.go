@@ -89,7 +89,9 @@ func secrets(u *url.URL) *strings.Replacer {
 	var parts []string
 	add := func(s string) {
 		if len(s) >= 4 { // shorter ones are words like v2 and eth
-			parts = append(parts, s, url.QueryEscape(s), url.PathEscape(s))
+			for _, s := range []string{s, url.QueryEscape(s), url.PathEscape(s)} {
+				parts = append(parts, s, strings.ToLower(s), strings.ToUpper(s))
+			}
 		}
 	}
 	add(u.String())

@@ -3,6 +3,7 @@ package ethsource
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"scamtrace/tracer"
@@ -189,6 +190,8 @@ func (s *Source) tokens(ctx context.Context, p *purse, wallets []common.Address,
 		sum.ts = append(sum.ts, g.ts...)
 	}
 	// What went from one wallet to another is in both directions.
-	sum.ts, err = s.settle(sum.ts)
-	return sum, err
+	if sum.ts, err = s.settle(sum.ts); err != nil {
+		return page{}, fmt.Errorf("%w: two logs are in one place", errDiffers)
+	}
+	return sum, nil
 }

@@ -155,7 +155,7 @@ func (c *coins) check() error {
 			}
 			other := have[t.ID()]
 			if other == nil || other.Amount != t.Amount || other.From != t.From || other.To != t.To || other.Asset != t.Asset {
-				return errDiffers
+				return fmt.Errorf("%w: logs are left out or changed that its receipts have", errDiffers)
 			}
 		}
 	}

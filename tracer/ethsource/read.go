@@ -72,17 +72,15 @@ func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
 	if len(r.spans) == 0 {
 		return context.Cause(ctx)
 	}
-	if budget > 0 {
-		if budget -= witnessCalls; budget <= 0 {
-			r.rest(0, errBudget)
-			return context.Cause(ctx)
-		}
+	if budget > 0 && budget <= witnessCalls {
+		r.rest(0, errBudget)
+		return context.Cause(ctx)
 	}
 	blocks := union(r.spans)
 	for _, b := range blocks {
 		r.total += b.to - b.from + 1
 	}
-	from, err := inOrder(ctx, newPurse(budget, spent), blocks, r.logs, r.plan, r.keep)
+	from, err := inOrder(ctx, newPurse(budget-witnessCalls, spent), blocks, r.logs, r.plan, r.keep)
 	if e, ok := errors.AsType[*cutError](err); ok {
 		from, err = e.from, e.err
 	}
@@ -97,7 +95,11 @@ func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
 		from = 0 // nobody knows which of the two was read before
 	}
 	if err == nil || from > 0 {
-		if bad := r.witness(ctx, newPurse(0, spent)); bad != nil && ctx.Err() == nil {
+		left := 0
+		if budget > 0 {
+			left = budget - spent.count()
+		}
+		if bad := r.witness(ctx, newPurse(left, spent)); bad != nil && ctx.Err() == nil {
 			from, err = 0, bad
 		}
 	}
@@ -264,7 +266,8 @@ func (r *reading) plan(b stretch) func(context.Context, *purse) (part, error) {
 	}
 }
 
-var errDiffers = errors.New("it leaves out or changes logs that its receipts have")
+// errDiffers reports that two answers do not fit together.
+var errDiffers = errors.New("what it says does not fit together")
 
 // keep adds what a piece holds, and counts it against the wallets.
 func (r *reading) keep(b stretch, got part) error {

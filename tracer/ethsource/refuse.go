@@ -80,6 +80,10 @@ type refusal struct {
 	tries  []uint64       // numbers of blocks to ask for when the text names none
 }
 
+func (r *refusal) matches(status, code int, said string) bool {
+	return (r.text == nil || r.text.MatchString(said)) && (r.code == 0 || r.code == code) && (r.status == 0 || r.status == status)
+}
+
 func says(s string) *regexp.Regexp { return regexp.MustCompile(s) }
 
 // refusals is the table; the first match counts. The texts are those of the
@@ -87,6 +91,9 @@ func says(s string) *regexp.Regexp { return regexp.MustCompile(s) }
 // rindexer, subsquid and viem. Codes decide only where no text does: -32005
 // alone means a rate, a number of results, or a method that is switched off.
 var refusals = []refusal{
+	// Questions that are wrong: asking again does not help.
+	{kind: kindOther, text: says(`invalid (block range|argument|params|topic|address)[^:]*$|cannot unmarshal|redirect`)},
+
 	// Batches, before "too large" means something else.
 	{kind: kindBatch, text: says(`batch too large|batch size|batch(es)? (requests? )?(is|are) (not|too)|too many (batch|calls|requests in)|batch limit|content length too large|payload too large|request entity too large`)},
 
@@ -125,10 +132,6 @@ var refusals = []refusal{
 	// Keys and plans.
 	{kind: kindDenied, text: says(`personal token|api.?key|unauthori[sz]ed|not authori[sz]ed|authenticat|forbidden|access denied|invalid token|project id|upgrade|your plan|paid plan|free plan|free tier|permission`)},
 	{kind: kindDenied, status: http.StatusUnauthorized},
-
-	// Invalid questions: asking again does not help.
-	{kind: kindOther, text: says(`invalid (block range|argument|params|topic|address)|cannot unmarshal`)},
-	{kind: kindOther, text: says(`redirect`)},
 
 	// What passes.
 	{kind: kindTransient, text: says(`no backend|currently healthy|temporar|try again|please retry|unavailable|overloaded|internal (server )?error|connection|reset by peer|broken pipe|eof|timeout|bad gateway|busy`)},
@@ -169,12 +172,8 @@ func (c *client) refuse(status, code int, words ...string) *nodeError {
 	said := strings.TrimSpace(strings.Join(words, " "))
 	said = said[:min(len(said), maxSaid)]
 	e := &nodeError{said: strings.ToLower(said)}
-	for i := range refusals {
-		r := &refusals[i]
-		if (r.text == nil || r.text.MatchString(e.said)) && (r.code == 0 || r.code == code) && (r.status == 0 || r.status == status) {
-			e.kind, e.tries = r.kind, r.tries
-			break
-		}
+	if i := slices.IndexFunc(refusals, func(r refusal) bool { return r.matches(status, code, e.said) }); i >= 0 {
+		e.kind, e.tries = refusals[i].kind, refusals[i].tries
 	}
 	e.text = kindTexts[e.kind]
 	if said = tracer.CleanText(c.scrub(said), 160); strings.HasPrefix(said, "<") {

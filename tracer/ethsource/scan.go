@@ -317,6 +317,7 @@ func (s *scanner) member(l *log, key []byte) (err error) {
 func (s *scanner) topics(l *log) error {
 	l.NumTopics, l.Topics = 0, [4]common.Hash{}
 	if s.peek() == 'n' {
+		l.present &^= hasTopics
 		return s.skip(0)
 	}
 	return s.list(func() error {
