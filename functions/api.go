@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -53,6 +54,7 @@ func (a *App) routes() (*http.ServeMux, huma.API) {
 	mux := http.NewServeMux()
 	cfg := huma.DefaultConfig("scamtrace", "1")
 	cfg.Info.Description = "Follow the money that a victim of a scam paid. Errors are problem details (RFC 9457) whose detail is a sentence for people."
+	cfg.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "/v1/openapi", "", "", nil
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", BearerFormat: "JWT"}}
 	cfg.Transformers = append(cfg.Transformers, withoutValues)
@@ -90,6 +92,12 @@ func (a *App) routes() (*http.ServeMux, huma.API) {
 		files.ServeHTTP(w, r)
 	})
 	return mux, api
+}
+
+// format is JSON with < and > escaped, in case somebody shows it as a page.
+var format = huma.Format{
+	Marshal:   func(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) },
+	Unmarshal: json.Unmarshal,
 }
 
 // op describes an operation. roles are those of which the asker needs one.
@@ -399,13 +407,12 @@ func (a *App) newCase(ctx context.Context, s *Submission) (*Case, error) {
 	}
 	for i, text := range s.Seeds {
 		seed, err := tracer.ParseSeed(strings.TrimSpace(text))
-		if err == nil && !seed.IsTx() {
-			if l, ok := k.labels.Service(tracer.Wallet{Chain: chain.ID, Address: seed.Wallet}); ok {
-				err = fmt.Errorf("%s is %s, which many people use; please give the hash of the payment instead", seed, l.Name)
-			}
-		}
 		if err != nil {
 			bad(fmt.Sprintf("body.seeds[%d]", i), words(err))
+			continue
+		}
+		if why := k.declines(chain, seed); why != "" {
+			bad(fmt.Sprintf("body.seeds[%d]", i), why)
 			continue
 		}
 		c.Seeds = append(c.Seeds, seed.String())
@@ -653,14 +660,13 @@ func (a *App) parse(ctx context.Context, in *struct {
 			break
 		}
 		item := Found{Kind: "address", Seed: f.Seed.String(), Text: f.Text}
-		l, service := k.labels.Service(tracer.Wallet{Chain: chain.ID, Address: f.Seed.Wallet})
-		switch {
-		case f.Err != nil:
-			item = Found{Kind: "problem", Text: f.Text, Problem: sentence(f.Err.Reason)}
-		case f.Seed.IsTx():
+		if f.Seed.IsTx() {
 			item.Kind = "transaction"
-		case service:
-			item = Found{Kind: "problem", Text: f.Text, Problem: fmt.Sprintf("This is %s, which many people use; please look for the hash of the payment instead.", l.Name)}
+		}
+		if f.Err != nil {
+			item = Found{Kind: "problem", Text: f.Text, Problem: sentence(f.Err.Reason)}
+		} else if why := k.declines(chain, f.Seed); why != "" {
+			item = Found{Kind: "problem", Text: f.Text, Problem: sentence(why)}
 		}
 		out.Body.Items = append(out.Body.Items, item)
 	}

@@ -16,6 +16,8 @@ import (
 	"scamtrace/tracer"
 	"scamtrace/tracer/label"
 	"scamtrace/tracer/price"
+
+	"github.com/ethereum/go-ethereum/common"
 )
 
 // knowledge is the public data that results depend on beside the chain: the
@@ -140,4 +142,19 @@ func (k *knowledge) chain(name string) (tracer.Chain, error) {
 		return tracer.Chain{}, fmt.Errorf("%w: the chain %q is not known here", tracer.ErrUsage, tracer.CleanText(name, 40))
 	}
 	return k.chains[i], nil
+}
+
+// declines says why a wallet is not traced as a seed: it would follow the money
+// of strangers. It is empty for all others.
+func (k *knowledge) declines(c tracer.Chain, s tracer.Seed) string {
+	if s.IsTx() {
+		return ""
+	}
+	if s.Wallet == (common.Address{}) {
+		return "this is the zero address; nobody has the key to it"
+	}
+	if l, ok := k.labels.Service(tracer.Wallet{Chain: c.ID, Address: s.Wallet}); ok {
+		return fmt.Sprintf("this is %s, which many people use; please give the hash of the payment instead", l.Name)
+	}
+	return ""
 }

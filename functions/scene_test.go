@@ -355,3 +355,7 @@ func front(t *testing.T, h http.Handler, door func(http.ResponseWriter) bool) st
 }
 
 func number(n uint64) string { return fmt.Sprint(n) }
+
+type reportGap = report.Gap
+
+func commonAddress(s string) common.Address { return common.HexToAddress(s) }
