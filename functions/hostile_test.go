@@ -310,6 +310,7 @@ func TestHostileState(t *testing.T) {
 	// A state that is damaged, or of another case, is trouble of ours.
 	s.App.Turn = 1
 	s.work1(t)
+	s.App.Turn = time.Hour
 	c := s.find1("ngo", good)
 	_ = s.bucket.Delete(t.Context(), c.stateKey(c.State))
 	for _, state := range [][]byte{nil, []byte("STWALK\r\n"), bytes.Repeat([]byte{0xff}, 1000)} {
