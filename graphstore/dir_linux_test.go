@@ -55,7 +55,7 @@ func useDisk(t *testing.T, folder string) {
 		t.Fatal(err)
 	}
 	n := 0
-	for ; err == nil; n++ {
+	for ; err == nil && n < 100; n++ {
 		_, err = d.Create(t.Context(), fmt.Sprintf("k/%d", n), block)
 	}
 	n-- // this one was not written
