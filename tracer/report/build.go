@@ -21,6 +21,7 @@ import (
 // Input is what a [Report] is built from.
 type Input struct {
 	Walk      *walk.Result
+	Known     *walk.Background // what was read of [Wanted] wallets; nil: nothing, and so there are no clusters
 	Labels    *label.Set
 	Prices    *price.Book
 	Version   string   // of the tool

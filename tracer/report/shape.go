@@ -34,7 +34,7 @@ var shapes = map[string]shape{
 	"±usd":    {`^-?(0|[1-9][0-9]{0,11})\.[0-9]{2}$`, func(s string) bool { return isUSD(strings.TrimPrefix(s, "-")) }},
 	"time":    {`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`, isTime},
 	"word":    {`^[-_.:a-zA-Z0-9/]+$`, func(s string) bool { return s != "" && all(s, isWord) }},
-	"text":    {`^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+$`, nil},
+	"text":    {"^[^\x00-\x1f\x7f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+$", nil},
 	"one":     {},
 }
 
@@ -170,6 +170,7 @@ func clean(s string, limit int) string {
 	if n := 64 * (limit + 1); len(s) > n {
 		s = s[:n] // what is cut off below need not be read, however much it is
 	}
+	s = norm.NFC.String(tracer.CleanText(strings.ToValidUTF8(s, ""), len(s)))
 	marks := 0
 	return tracer.CleanText(strings.Map(func(r rune) rune {
 		if !unicode.Is(unicode.M, r) {
@@ -180,13 +181,13 @@ func clean(s string, limit int) string {
 			return -1
 		}
 		return r
-	}, norm.NFC.String(strings.ToValidUTF8(s, ""))), limit)
+	}, s), limit)
 }
 
 // hold walks over every string of a report: text is made safe in place, and
 // the first other string that is not as its field says is an error.
 func (r *Report) hold() error {
-	return holders.of(reflect.TypeFor[Report]()).hold(reflect.ValueOf(r).Elem())
+	return make(holderSet).of(reflect.TypeFor[Report]()).hold(reflect.ValueOf(r).Elem())
 }
 
 // A holder holds the strings of one type to the rules of their fields.
@@ -204,14 +205,8 @@ type fieldHolder struct {
 	optional bool // left out when empty
 }
 
+// A holderSet has each type once.
 type holderSet map[reflect.Type]*holder
-
-// holders are those of the types of a report.
-var holders = func() holderSet {
-	set := make(holderSet)
-	set.of(reflect.TypeFor[Report]())
-	return set
-}()
 
 func (set holderSet) of(t reflect.Type) *holder {
 	if h := set[t]; h != nil {

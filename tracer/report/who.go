@@ -4,14 +4,26 @@ import (
 	"scamtrace/tracer"
 	"scamtrace/tracer/cluster"
 	"scamtrace/tracer/label"
+	"scamtrace/tracer/walk"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/holiman/uint256"
 )
 
-// who finds deposit addresses and clusters among the wallets that received
-// traced money.
-func (b *builder) who() []Cluster {
+// Wanted returns the wallets whose whole histories the clusters and deposit
+// addresses of a report rest on, and which in.Known does not have yet, sorted.
+// Who has read them asks again, until there is nothing new.
+func Wanted(in Input) []tracer.Wallet {
+	b := &builder{Input: in, w: in.Walk, chain: &in.Walk.Chain}
+	return cluster.Wanted(b.people())
+}
+
+// people returns what is asked about the wallets that received traced money.
+func (b *builder) people() (cluster.Graph, cluster.Input) {
+	known := b.Known
+	if known == nil {
+		known = walk.NewBackground(b.w)
+	}
 	in := cluster.Input{
 		Chain:   *b.chain,
 		Service: func(w tracer.Wallet) (string, bool) { l, ok := b.Labels.Service(w); return l.Name, ok },
@@ -22,7 +34,7 @@ func (b *builder) who() []Cluster {
 		Hub:      func(w tracer.Wallet) bool { return b.w.Status(w.Address).Hub },
 		Contract: func(w tracer.Wallet) bool { return b.w.Status(w.Address).Contract },
 		Account:  func(w tracer.Wallet) bool { return b.w.Account(w.Address) },
-		Complete: func(w tracer.Wallet) bool { return b.w.Whole(w.Address) },
+		Complete: func(w tracer.Wallet) bool { return known.Whole(w.Address) },
 		USD: func(a tracer.Asset, amount *uint256.Int, time uint64) (tracer.Micros, bool) {
 			usd, _, ok := b.Prices.USD(a, amount, time)
 			return usd, ok
@@ -46,8 +58,15 @@ func (b *builder) who() []Cluster {
 	for _, c := range b.w.Books.Conversions {
 		add(c.Receiver)
 	}
+	return known.Store, in
+}
+
+// who finds deposit addresses and clusters among the wallets that received
+// traced money.
+func (b *builder) who() []Cluster {
+	g, in := b.people()
 	b.deposits = make(map[common.Address]Label)
-	for _, d := range cluster.Deposits(b.w.Store, in) {
+	for _, d := range cluster.Deposits(g, in) {
 		l, _ := b.Labels.Service(d.To[0])
 		b.deposits[d.Wallet.Address] = Label{
 			Name: d.Service, Category: string(l.Category), Confidence: d.Confidence,
@@ -55,7 +74,7 @@ func (b *builder) who() []Cluster {
 		}
 	}
 	out := []Cluster{}
-	for _, c := range cluster.Find(b.w.Store, in) {
+	for _, c := range cluster.Find(g, in) {
 		x := Cluster{ID: c.ID}
 		for _, w := range c.Wallets {
 			x.Wallets = append(x.Wallets, tracer.Hex(w.Address))
