@@ -23,7 +23,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/ethereum/go-ethereum/rpc"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 )
 
@@ -254,6 +253,8 @@ func (c *client) again(ctx context.Context, probe bool, try func() error) error 
 			if !probe {
 				most = maxTries
 			}
+		case kindPruned: // a pool may have nodes that keep more
+			most = 3
 		case kindUnknown:
 			if !probe {
 				most = 2
@@ -421,17 +422,19 @@ func into(result any) func(*scanner) error {
 	}
 }
 
-// all makes many calls, several in a request and some requests at once. The
-// first refusal that stays ends it. A result that is null stays as it was.
+// all makes many calls, several in a request and, after the first, some
+// requests at once. A refusal that stays ends it. A result that is null stays
+// as it was.
 func (c *client) all(ctx context.Context, p *purse, calls []rpc.BatchElem) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(cap(c.reads))
-	for len(calls) > 0 && ctx.Err() == nil {
-		part := calls[:min(len(calls), c.batchSize())]
-		g.Go(func() error { return c.some(ctx, p, part) })
-		calls = calls[len(part):]
+	if len(calls) == 0 {
+		return nil
 	}
-	return g.Wait()
+	n := min(len(calls), c.batchSize())
+	if err := c.some(ctx, p, calls[:n]); err != nil {
+		return err
+	}
+	rest := slices.Collect(slices.Chunk(calls[n:], c.batchSize()))
+	return each(len(rest), func(i int) error { return c.some(ctx, p, rest[i]) })
 }
 
 // sure is all with a look at each result; those that check does not like are

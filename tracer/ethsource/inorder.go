@@ -1,6 +1,7 @@
 package ethsource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -11,6 +12,18 @@ import (
 // is paid once in so many. It is a constant, and not the number of concurrent
 // requests, because what is asked must not depend on that.
 const ahead = 8
+
+// each calls do with 0 to n-1 at once, and waits for all. Of several errors it
+// returns that of the lowest number, so that it does not matter who is first.
+func each(n int, do func(i int) error) error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = do(i) })
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
+}
 
 // A stretch is some blocks, both ends included.
 type stretch struct{ from, to uint64 }
@@ -25,6 +38,21 @@ type window struct {
 const anyWidth = 1 << 62
 
 func newWindow(max uint64) *window { return &window{now: max, max: max} }
+
+// copy returns a window that learns by itself.
+func (w *window) copy() *window {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return &window{now: w.now, max: w.max}
+}
+
+// adopt takes over what a copy has learnt.
+func (w *window) adopt(c *window) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.max = min(w.max, c.max)
+	w.now = min(c.now, w.max)
+}
 
 func (w *window) size() uint64 {
 	w.mu.Lock()
@@ -96,8 +124,9 @@ func inOrder[T any](ctx context.Context, p *purse, blocks []stretch, w *window,
 			b.got, b.err = run(ctx, b.purse)
 		}()
 	}
-	for len(line) > 0 {
-		for i := 0; i < min(len(line), ahead); i++ {
+	// The first piece is read alone, for what it teaches; then more and more.
+	for depth := 1; len(line) > 0; {
+		for i := 0; i < min(len(line), depth); i++ {
 			b := line[i]
 			if b.done != nil {
 				continue
@@ -121,13 +150,14 @@ func inOrder[T any](ctx context.Context, p *purse, blocks []stretch, w *window,
 		b.purse.back()
 		if e, ok := errors.AsType[*nodeError](b.err); ok && b.to > b.from && (e.kind == kindRange || e.kind == kindDense || e.kind == kindUnknown && !b.halved) {
 			w.refused(e, b.stretch)
+			depth = 1
 			line[0] = &piece[T]{stretch: b.stretch, halved: e.kind == kindUnknown}
 			continue
 		}
 		if b.err == nil {
 			b.err = keep(b.stretch, b.got)
 		}
-		line = line[1:]
+		line, depth = line[1:], min(2*depth, ahead)
 		if b.err != nil {
 			return b.from, b.err
 		}

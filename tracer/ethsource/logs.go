@@ -10,7 +10,6 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
-	"golang.org/x/sync/errgroup"
 )
 
 // maxTopics is how many values of a topic geth takes, and most others.
@@ -124,26 +123,26 @@ func (s *Source) compare(ctx context.Context, p *purse, f *filter, b stretch, wh
 }
 
 // groups hands read the wallets in as large groups as the endpoint takes, and
-// a group that is refused in halves.
-func (s *Source) groups(ctx context.Context, wallets []common.Address, read func(context.Context, []common.Address) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+// a group that is refused in halves. It returns what read does, in order.
+func groups[T any](ctx context.Context, s *Source, wallets []common.Address, read func([]common.Address) ([]T, error)) ([]T, error) {
 	s.mu.Lock()
 	size := s.group
 	s.mu.Unlock()
-	for group := range slices.Chunk(wallets, size) {
-		g.Go(func() error {
-			err := read(ctx, group)
-			e, ok := errors.AsType[*nodeError](err)
-			if !ok || e.kind != kindTopics && e.kind != kindBatch || len(group) == 1 {
-				return err
-			}
-			s.mu.Lock()
-			s.group = min(s.group, (len(group)+1)/2)
-			s.mu.Unlock()
-			return s.groups(ctx, group, read)
-		})
-	}
-	return g.Wait()
+	parts := slices.Collect(slices.Chunk(wallets, size))
+	got := make([][]T, len(parts))
+	err := each(len(parts), func(i int) (err error) {
+		got[i], err = read(parts[i])
+		e, ok := errors.AsType[*nodeError](err)
+		if !ok || e.kind != kindTopics && e.kind != kindBatch || len(parts[i]) == 1 {
+			return err
+		}
+		s.mu.Lock()
+		s.group = min(s.group, (len(parts[i])+1)/2)
+		s.mu.Unlock()
+		got[i], err = groups(ctx, s, parts[i], read)
+		return err
+	})
+	return slices.Concat(got...), err
 }
 
 // tokens reads the logs of wallets in both directions.
@@ -152,40 +151,32 @@ func (s *Source) tokens(ctx context.Context, p *purse, wallets []common.Address,
 	if slices.ContainsFunc(s.chain.Tokens, func(t tracer.Token) bool { return t.Wrapped }) {
 		out = append(out, topicDeposit, topicWithdrawal)
 	}
-	var all collector[page]
-	err := s.groups(ctx, wallets, func(ctx context.Context, group []common.Address) error {
+	pages, err := groups(ctx, s, wallets, func(group []common.Address) ([]page, error) {
 		topics := make([]common.Hash, len(group))
 		asked := make(map[common.Hash]bool, len(group))
 		for i, w := range group {
 			topics[i] = common.BytesToHash(w[:])
 			asked[topics[i]] = true
 		}
-		g, ctx := errgroup.WithContext(ctx)
-		var pages [2]page
-		for i, f := range []filter{
+		filters := []filter{
 			{topics: []any{out, topics}, matches: func(l *log) bool {
 				return l.NumTopics > 1 && slices.Contains(out, l.Topics[0]) && asked[l.Topics[1]]
 			}},
 			{topics: []any{out[:1], nil, topics}, matches: func(l *log) bool {
 				return l.NumTopics > 2 && l.Topics[0] == topicTransfer && asked[l.Topics[2]]
 			}},
-		} {
-			g.Go(func() (err error) {
-				pages[i], err = s.fetchLogs(ctx, p, &f, b)
-				return err
-			})
 		}
-		if err := g.Wait(); err != nil {
+		pages := make([]page, len(filters))
+		return pages, each(len(filters), func(i int) (err error) {
+			pages[i], err = s.fetchLogs(ctx, p, &filters[i], b)
 			return err
-		}
-		all.add(pages[:]...)
-		return nil
+		})
 	})
 	if err != nil {
 		return page{}, err
 	}
 	var sum page
-	for _, g := range all.list {
+	for _, g := range pages {
 		sum.logs += g.logs
 		sum.ts = append(sum.ts, g.ts...)
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/rpc"
-	"golang.org/x/sync/errgroup"
 )
 
 // A job reads one piece.
@@ -21,6 +20,7 @@ type job struct {
 	stretch
 	active  []tracer.Span    // what is asked for, within the piece
 	wallets []common.Address // whose
+	traced  *window          // of trace_filter
 	told    uint64           // the first block known to tell moves of native coin in logs
 	total   uint64           // blocks of the whole query
 	blind   error            // why moves of native coin are not read
@@ -50,7 +50,7 @@ func (j *job) read(ctx context.Context, p *purse) (part, error) {
 	if err == nil {
 		from, err = c.read(ctx, p)
 	}
-	got, to := part{logs: page.logs}, j.to
+	got, to := part{logs: page.logs, traced: c.traced}, j.to
 	switch {
 	case ctx.Err() != nil:
 		return part{}, context.Cause(ctx)
@@ -219,21 +219,19 @@ func (c *coins) byTraces(ctx context.Context, p *purse, b stretch) (uint64, erro
 }
 
 func (c *coins) filterTraces(ctx context.Context, p *purse, b stretch) (f found, err error) {
-	var all collector[trace]
-	if err := c.groups(ctx, c.wallets, func(ctx context.Context, group []common.Address) error {
-		rows, err := c.fetchTraces(ctx, p, b, "trace_filter", map[string]any{
+	all, err := groups(ctx, c.Source, c.wallets, func(group []common.Address) ([]trace, error) {
+		return c.fetchTraces(ctx, p, b, "trace_filter", map[string]any{
 			"fromBlock": hexutil.EncodeUint64(b.from), "toBlock": hexutil.EncodeUint64(b.to), "fromAddress": group, "toAddress": group})
-		all.add(rows...)
-		return err
-	}); err != nil {
+	})
+	if err != nil {
 		return f, err
 	}
 	// A call in a call that failed shows no error of its own. Below the top
 	// level the receipt tells; below that, only the whole transaction does.
 	var sent, shallow, deep []common.Hash
 	var moves []*trace
-	for i := range all.list {
-		r := &all.list[i]
+	for i := range all {
+		r := &all[i]
 		if len(r.Path) == 0 && c.mine(r.Action.From) {
 			sent = append(sent, r.Tx)
 		}
@@ -398,22 +396,16 @@ func (s *Source) traceEach(ctx context.Context, p *purse, method string, txs []c
 
 // byIndex asks Otterscan's index, wallet by wallet.
 func (c *coins) byIndex(ctx context.Context, p *purse, b stretch) (uint64, error) {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(ahead)
-	var all collector[*otsTx]
-	for _, w := range c.wallets {
-		g.Go(func() error {
-			txs, err := c.searchIndex(ctx, p, w, b)
-			all.add(txs...)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
+	of := make([][]*otsTx, len(c.wallets))
+	if err := each(len(c.wallets), func(i int) (err error) {
+		of[i], err = c.searchIndex(ctx, p, c.wallets[i], b)
+		return err
+	}); err != nil {
 		return b.from, err
 	}
 	var f found
 	var sent, inside []common.Hash
-	for _, x := range all.list {
+	for _, x := range slices.Concat(of...) {
 		switch {
 		case !c.mine(x.tx.From):
 		case x.receipt.GasPrice != nil: // then the page has what there is to know

@@ -7,25 +7,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 
 	"scamtrace/tracer"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/rpc"
 )
-
-// A collector gathers from several goroutines.
-type collector[T any] struct {
-	mu   sync.Mutex
-	list []T
-}
-
-func (c *collector[T]) add(items ...T) {
-	c.mu.Lock()
-	c.list = append(c.list, items...)
-	c.mu.Unlock()
-}
 
 // Transfers reads the blocks of the spans from the first to the last, all
 // parts of each before the next. A part that the node refuses for good is in
@@ -225,6 +212,7 @@ func (r *reading) asked(w common.Address, block uint64) bool {
 type part struct {
 	ts     []tracer.Transfer
 	logs   int
+	traced *window // as learnt
 	unread []tracer.Unread
 	blind  error  // moves of native coin cannot be read, here and from here on
 	cut    uint64 // with stop: from here on nothing was read
@@ -251,7 +239,7 @@ func (r *reading) plan(b stretch) func(context.Context, *purse) (part, error) {
 	}
 	wallets = slices.Compact(wallets)
 	r.mu.Lock()
-	j := &job{Source: r.Source, stretch: b, active: active, wallets: wallets, told: r.told, total: r.total, blind: r.blind}
+	j := &job{Source: r.Source, stretch: b, active: active, wallets: wallets, traced: r.traced.copy(), told: r.told, total: r.total, blind: r.blind}
 	r.mu.Unlock()
 	return func(ctx context.Context, p *purse) (got part, err error) {
 		if len(wallets) == 0 {
@@ -272,6 +260,9 @@ var errDiffers = errors.New("what it says does not fit together")
 // keep adds what a piece holds, and counts it against the wallets.
 func (r *reading) keep(b stretch, got part) error {
 	r.logs.answered(b, got.logs)
+	if got.traced != nil {
+		r.traced.adopt(got.traced)
+	}
 	if got.blind != nil {
 		r.blind = got.blind
 	}
