@@ -22,7 +22,7 @@ func BenchmarkTrace(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	j.seeds = nil
+	j.seeds, j.limits.Requests = nil, 100_000
 	for _, v := range w.Truth.Victims {
 		for _, p := range v.Payments {
 			j.seeds = append(j.seeds, tracer.Seed{Tx: p.Tx}, tracer.Seed{Wallet: p.Wallet})

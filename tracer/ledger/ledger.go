@@ -203,6 +203,7 @@ func Run(in Input) (*Result, error) {
 		watched:  make([]bool, in.Wallets),
 		hot:      make([]int32, in.Wallets),
 		open:     make([]int32, in.Wallets),
+		latest:   make([]*account, in.Wallets),
 		accounts: make(map[uint64]*account),
 		payments: make(map[Payment]bool),
 		paid:     make(map[uint32]bool),
@@ -243,10 +244,12 @@ type run struct {
 	hot      []int32 // by wallet: how many of its assets hold traced money
 	open     []int32 // by wallet: 1 + index of its open interval, 0 for none
 	accounts map[uint64]*account
+	latest   []*account  // by wallet: the account last asked for
+	rooms    [][]account // where the accounts are
 	payments map[Payment]bool
 	paid     map[uint32]bool // transactions of payments
 	clean    bool            // the accounts hold all that was seen, not only what is traced
-	resting  []uint32        // Through wallets that hold traced money in this transaction
+	resting  []*account      // of Through wallets that got traced money in this transaction
 	res      *Result
 }
 
@@ -262,13 +265,25 @@ type account struct {
 	received, seen, drifted uint256.Int
 }
 
+// account returns the account, a new one if need be.
 func (r *run) account(wallet, asset uint32) *account {
+	a := r.latest[wallet]
+	if a != nil && a.asset == asset {
+		return a
+	}
 	k := uint64(wallet)<<32 | uint64(asset)
-	a := r.accounts[k]
-	if a == nil {
-		a = &account{wallet: wallet, asset: asset}
+	if a = r.accounts[k]; a == nil {
+		last := len(r.rooms) - 1
+		if last < 0 || len(r.rooms[last]) == cap(r.rooms[last]) {
+			r.rooms = append(r.rooms, make([]account, 0, 1024)) // which never moves
+			last++
+		}
+		room := append(r.rooms[last], account{wallet: wallet, asset: asset})
+		r.rooms[last] = room
+		a = &room[len(room)-1]
 		r.accounts[k] = a
 	}
+	r.latest[wallet] = a
 	return a
 }
 
@@ -403,7 +418,7 @@ func (r *run) credit(i int, a *account, amount *uint256.Int) {
 	if a.traced.IsZero() {
 		r.warm(a.wallet, e.Block)
 		if r.stops[a.wallet] == Through {
-			r.resting = append(r.resting, a.wallet)
+			r.resting = append(r.resting, a)
 		}
 	}
 	if n := r.open[a.wallet]; n > 0 {
@@ -459,27 +474,27 @@ func (r *run) cool(wallet uint32, block uint64) {
 
 // settle ends a transaction: what rests at a swap contract stays there.
 func (r *run) settle() {
-	for _, w := range r.resting {
-		for asset := range r.Assets {
-			a := r.accounts[uint64(w)<<32|uint64(asset)]
-			if a == nil || a.traced.IsZero() {
-				continue
-			}
-			r.arrive(a.entry, w, uint32(asset), &a.traced)
-			a.traced.Clear()
-			r.cool(w, r.Entries[a.entry].Block)
+	for _, a := range r.resting {
+		if a.traced.IsZero() {
+			continue
 		}
+		r.arrive(a.entry, a.wallet, a.asset, &a.traced)
+		a.traced.Clear()
+		r.cool(a.wallet, r.Entries[a.entry].Block)
 	}
 	r.resting = r.resting[:0]
 }
 
 // finish turns the accounts into balances and puts everything in order.
 func (r *run) finish() {
-	for _, a := range r.accounts {
-		if !a.traced.IsZero() {
-			r.res.Held = append(r.res.Held, Balance{a.wallet, Part{a.asset, a.traced}, a.last})
-			t := &r.res.Totals[a.asset]
-			t.Held.Add(&t.Held, &a.traced)
+	for _, room := range r.rooms {
+		for i := range room {
+			a := &room[i]
+			if !a.traced.IsZero() {
+				r.res.Held = append(r.res.Held, Balance{a.wallet, Part{a.asset, a.traced}, a.last})
+				t := &r.res.Totals[a.asset]
+				t.Held.Add(&t.Held, &a.traced)
+			}
 		}
 	}
 	slices.SortFunc(r.res.Held, func(a, b Balance) int {

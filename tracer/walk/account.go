@@ -2,6 +2,7 @@ package walk
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -118,12 +119,16 @@ func (w *Walk) pools() bool {
 
 // stop says what money does at a wallet of the store.
 func (w *Walk) stop(id uint32) ledger.Stop {
-	x := w.store.Wallet(id)
-	if _, stop := w.service(x); stop != ledger.Follow {
-		return stop
+	for n := len(w.services); n <= int(id); n++ {
+		_, stop := w.service(w.store.Wallet(uint32(n)))
+		w.services = append(w.services, stop)
 	}
+	x := w.store.Wallet(id)
 	if x.Address == (common.Address{}) {
 		return ledger.Sink
+	}
+	if w.services[id] != ledger.Follow {
+		return w.services[id]
 	}
 	if r := w.read[x.Address]; r != nil && r.hub {
 		return ledger.Sink
@@ -156,31 +161,30 @@ func (w *Walk) choose() []choice {
 			todo = append(todo, choice{wallet: a, from: gap.from, to: gap.to, seed: true, stake: math.MaxInt64})
 		}
 	}
-	stakes, past := w.stakes(), w.past()
-	for i := 0; i < len(w.books.Intervals); {
-		j := i
-		id := w.books.Intervals[i].Wallet
-		for j < len(w.books.Intervals) && w.books.Intervals[j].Wallet == id {
-			j++
-		}
-		all := w.books.Intervals[i:j]
-		i = j
+	past := w.past()
+	type candidate struct {
+		gap  span
+		open bool
+		r    *reading
+	}
+	candidates := make(map[uint32]candidate)
+	some := make(map[uint32]bool)
+	for id, all := range w.holders() {
 		a := w.store.Wallet(id).Address
-		if seeds[a] {
+		r := w.known(a)
+		if seeds[a] || r.hub || r.failed != "" {
 			continue
 		}
-		r := w.read[a]
-		if r == nil {
-			r = new(reading) // not kept: only what is read has one
+		if gap, open, ok := w.unread(r, all, past); ok {
+			candidates[id] = candidate{gap, open, r}
+			some[id] = true
 		}
-		if r.hub || r.failed != "" {
-			continue
-		}
-		gap, open, ok := w.unread(r, all, past)
-		c := choice{wallet: a, from: gap.from, to: gap.to, stake: stakes[id]}
+	}
+	stakes := w.stakes(some)
+	for id, x := range candidates {
+		gap, open, r := x.gap, x.open, x.r
+		c := choice{wallet: w.store.Wallet(id).Address, from: gap.from, to: gap.to, stake: stakes[id]}
 		switch {
-		case !ok:
-			continue
 		case open && gap.from <= r.window:
 			c.to = min(gap.to, r.window) // the chain has grown since the window was begun
 		case c.stake < w.o.Limits.MinUSD:
@@ -195,6 +199,23 @@ func (w *Walk) choose() []choice {
 		return cmp.Or(cmp.Compare(b.stake, a.stake), a.wallet.Cmp(b.wallet))
 	})
 	return todo
+}
+
+// holders yields the wallets that held traced money, and when.
+func (w *Walk) holders() iter.Seq2[uint32, []ledger.Interval] {
+	return func(yield func(uint32, []ledger.Interval) bool) {
+		all := w.books.Intervals
+		for i := 0; i < len(all); {
+			j := i + 1
+			for j < len(all) && all[j].Wallet == all[i].Wallet {
+				j++
+			}
+			if !yield(all[i].Wallet, all[i:j]) {
+				return
+			}
+			i = j
+		}
+	}
 }
 
 // past reports whether what a wallet did before it held traced money matters
@@ -240,13 +261,16 @@ func (w *Walk) window(n int) uint64 {
 	return math.MaxUint64 / 2
 }
 
-// stakes returns, by wallet, the dollars that may have moved on unseen: all it
+// stakes returns, for some wallets, the dollars that may have moved on unseen: all it
 // got, or, once some of it was read, what the books say it holds, unless they
 // say that all is gone. What others show of a wallet that was not read is not
 // all that it did. Money without a price counts as just worth reading.
-func (w *Walk) stakes() map[uint32]tracer.Micros {
+func (w *Walk) stakes(of map[uint32]bool) map[uint32]tracer.Micros {
 	got := make(map[uint32]tracer.Micros)
 	add := func(m map[uint32]tracer.Micros, wallet uint32, p ledger.Part, time uint64) {
+		if !of[wallet] {
+			return
+		}
 		usd, ok := w.worth(p.Asset, &p.Amount, time)
 		if !ok {
 			usd = w.o.Limits.MinUSD

@@ -69,6 +69,15 @@ func (w *Walk) reading(a common.Address) *reading {
 	return r
 }
 
+// known is reading for looking only: of a wallet that was not read it is empty
+// and not kept.
+func (w *Walk) known(a common.Address) *reading {
+	if r := w.read[a]; r != nil {
+		return r
+	}
+	return new(reading)
+}
+
 // work carries out the plan and reports whether the walk can go on. What could
 // not be done stays in the plan.
 func (w *Walk) work(ctx context.Context) bool {

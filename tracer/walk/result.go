@@ -133,24 +133,23 @@ func (w *Walk) Result() (*Result, error) {
 		}
 		res.Arrivals = append(res.Arrivals, a)
 	}
-	stakes := w.stakes()
-	for i := 0; i < len(w.books.Intervals); {
-		j, id := i, w.books.Intervals[i].Wallet
-		for j < len(w.books.Intervals) && w.books.Intervals[j].Wallet == id {
-			j++
-		}
-		if s := w.status(id, w.books.Intervals[i:j], stakes[id], res.Stopped); !s.Complete {
+	some, past := make(map[uint32]bool), w.past()
+	for id, all := range w.holders() {
+		_, _, some[id] = w.unread(w.known(w.store.Wallet(id).Address), all, past)
+	}
+	stakes := w.stakes(some)
+	for id := range w.holders() {
+		if s := w.status(id, some[id], stakes[id], res.Stopped); !s.Complete {
 			res.why[w.store.Wallet(id).Address] = s
 			if s.Reason != tracer.ReasonDust && s.Reason != tracer.ReasonNoTraces {
 				gap(id, s)
 			}
 		}
-		i = j
 	}
 	// A seed that was not read may hold anything.
 	for _, seed := range w.seeds {
 		a := seed.Wallet.Address
-		r := w.reading(a)
+		r := w.known(a)
 		if _, missing := r.missing(w.since, w.pinned.Number); !missing || r.hub || seed.Tx != (common.Hash{}) {
 			continue
 		}
@@ -207,13 +206,10 @@ func (w *Walk) compareBalances(a, b ledger.Balance) int {
 }
 
 // status says whether a wallet that held traced money was read completely.
-func (w *Walk) status(id uint32, all []ledger.Interval, stake tracer.Micros, stopped Stopped) Status {
+func (w *Walk) status(id uint32, unread bool, stake tracer.Micros, stopped Stopped) Status {
 	a := w.store.Wallet(id).Address
-	r := w.read[a]
-	if r == nil {
-		r = new(reading)
-	}
-	if _, _, missing := w.unread(r, all, w.past()); missing {
+	r := w.known(a)
+	if unread {
 		return w.whyUnread(r, stake, stopped)
 	}
 	switch {

@@ -118,9 +118,10 @@ type Walk struct {
 	whole map[common.Hash]bool    // transactions that were fetched whole
 	plan  *plan                   // what is being read; nil between steps
 
-	entries []ledger.Entry
-	rows    []int // entry → row of the store
-	books   *ledger.Result
+	services []ledger.Stop // by wallet of the store, as far as it was asked
+	entries  []ledger.Entry
+	rows     []int // entry → row of the store
+	books    *ledger.Result
 
 	requests, steps int
 	stopped         Stopped
