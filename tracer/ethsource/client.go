@@ -492,10 +492,14 @@ func (c *client) worked(n int) {
 func (c *client) tooBig(n int, k kind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if k == kindBatch {
-		c.most = min(c.most, n-1)
-	} else if c.broken++; c.broken >= maxTries {
-		c.most = 1
+	switch k {
+	case kindBatch:
+		c.most = min(c.most, max(n/2, 1))
+	case kindDense: // of these answers only
+	default:
+		if c.broken++; c.broken >= maxTries {
+			c.most = 1
+		}
 	}
 	c.batch = min(c.batch, max(n/2, 1), c.most)
 }

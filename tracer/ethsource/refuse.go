@@ -95,7 +95,7 @@ var refusals = []refusal{
 	{kind: kindOther, text: says(`invalid (block range|argument|params|topic|address)[^:]*$|cannot unmarshal|redirect`)},
 
 	// Batches, before "too large" means something else.
-	{kind: kindBatch, text: says(`batch too large|batch size|batch(es)? (requests? )?(is|are) (not|too)|too many (batch|calls|requests in)|batch limit|content length too large|payload too large|request entity too large`)},
+	{kind: kindBatch, text: says(`\bbatch(es)?\b.*(too |limit|size|more than|exceed|max|not |unsupported|disabled)|too many (batch|calls)|content length too large|payload too large|request entity too large`)},
 
 	// The newest blocks.
 	{kind: kindBehind, text: says(`beyond current head|end \(\d+\) < begin|transaction indexing is not yet complete|block not found|unknown block|header not found|header for hash not found|not yet (available|synced)|block is out of range`)},
@@ -171,12 +171,14 @@ const maxSaid = 5000
 func (c *client) refuse(status, code int, words ...string) *nodeError {
 	said := strings.TrimSpace(strings.Join(words, " "))
 	said = said[:min(len(said), maxSaid)]
-	e := &nodeError{said: strings.ToLower(said)}
-	if i := slices.IndexFunc(refusals, func(r refusal) bool { return r.matches(status, code, e.said) }); i >= 0 {
+	e := new(nodeError)
+	if i := slices.IndexFunc(refusals, func(r refusal) bool { return r.matches(status, code, strings.ToLower(said)) }); i >= 0 {
 		e.kind, e.tries = refusals[i].kind, refusals[i].tries
 	}
 	e.text = kindTexts[e.kind]
-	if said = tracer.CleanText(c.scrub(said), 160); strings.HasPrefix(said, "<") {
+	said = c.scrub(said)
+	e.said = strings.ToLower(said)
+	if said = tracer.CleanText(said, 160); strings.HasPrefix(said, "<") {
 		said = "" // a web page
 	}
 	switch {

@@ -49,6 +49,9 @@ func TestRefusals(t *testing.T) {
 		{who: "geth", code: -32003, text: "response too large", want: kindDense, fewer: 500_000},
 		{who: "geth", status: 413, text: "content length too large (6291517>5242880)", want: kindBatch},
 		{who: "bsc geth", code: -32000, text: "exceed maximum block range: 5000", want: kindRange, fewer: 5000},
+		{who: "drpc", code: 31, text: "Batch of more than 3 requests are not allowed on free tier", want: kindBatch},
+		{who: "others", code: -32600, text: "batch requests are not supported", want: kindBatch},
+		{who: "others", code: -32600, text: "batch limit 100 exceeded (can increase by --rpc.batch.limit). Requested batch of size: 120", want: kindBatch},
 		{who: "reth", code: -32602, text: "query exceeds max block range 100000", want: kindRange, fewer: 100_000},
 		{who: "reth", code: -32602, text: "query exceeds max results 20000, retry with the range 1000000-1000776", want: kindDense, fewer: 777},
 		{who: "reth", code: -32602, text: "query exceeds max results 20000", want: kindDense, fewer: 500_000},
@@ -278,10 +281,7 @@ func TestRetryAfter(t *testing.T) {
 }
 
 func TestSecrets(t *testing.T) {
-	u, err := url.Parse("https://user:pass word@eth.example.org:8443/v3/abcdef0123456789/deep?apikey=q1w2e3r4&token=a%2Fb%2Bc")
-	if err != nil {
-		u, err = url.Parse("https://user:pass%20word@eth.example.org:8443/v3/abcdef0123456789/deep?apikey=q1w2e3r4&token=a%2Fb%2Bc")
-	}
+	u, err := url.Parse("https://user:pass%20word@eth.example.org:8443/v3/abcdef0123456789/deep?apikey=q1w2e3r4&token=a%2Fb%2Bc")
 	if err != nil {
 		t.Fatal(err)
 	}
