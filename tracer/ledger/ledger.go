@@ -205,6 +205,7 @@ func Run(in Input) (*Result, error) {
 		open:     make([]int32, in.Wallets),
 		latest:   make([]*account, in.Wallets),
 		accounts: make(map[uint64]*account),
+		seeds:    make(map[uint32][]Seed),
 		payments: make(map[Payment]bool),
 		paid:     make(map[uint32]bool),
 		res:      &Result{Totals: make([]Total, len(in.Assets))},
@@ -217,6 +218,7 @@ func Run(in Input) (*Result, error) {
 	}
 	for _, s := range in.Seeds {
 		r.watched[s.Wallet] = true
+		r.seeds[s.Wallet] = append(r.seeds[s.Wallet], s)
 	}
 	for _, p := range in.Payments {
 		r.payments[p] = true
@@ -244,8 +246,9 @@ type run struct {
 	hot      []int32 // by wallet: how many of its assets hold traced money
 	open     []int32 // by wallet: 1 + index of its open interval, 0 for none
 	accounts map[uint64]*account
-	latest   []*account  // by wallet: the account last asked for
-	rooms    [][]account // where the accounts are
+	latest   []*account        // by wallet: the account last asked for
+	rooms    [][]account       // where the accounts are
+	seeds    map[uint32][]Seed // by wallet
 	payments map[Payment]bool
 	paid     map[uint32]bool // transactions of payments
 	clean    bool            // the accounts hold all that was seen, not only what is traced
@@ -355,8 +358,8 @@ func (r *run) unseen(i int, a *account, amount *uint256.Int) {
 
 // counts reports whether what nobody saw come to an account is reported money.
 func (r *run) counts(a *account, e *Entry) bool {
-	if r.watched[a.wallet] && slices.ContainsFunc(r.Seeds, func(s Seed) bool {
-		return s.Unseen && s.Wallet == a.wallet && s.From <= e.Block && e.Block <= s.To
+	if r.watched[a.wallet] && slices.ContainsFunc(r.seeds[a.wallet], func(s Seed) bool {
+		return s.Unseen && s.From <= e.Block && e.Block <= s.To
 	}) {
 		return true
 	}
@@ -407,8 +410,8 @@ func (r *run) reported(wallet, asset uint32, e *Entry) bool {
 	if r.paid[e.Tx] && r.payments[Payment{e.Tx, wallet}] {
 		return true
 	}
-	return r.watched[wallet] && r.Assets[asset].Known && slices.ContainsFunc(r.Seeds, func(s Seed) bool {
-		return s.Wallet == wallet && s.From <= e.Block && e.Block <= s.To
+	return r.watched[wallet] && r.Assets[asset].Known && slices.ContainsFunc(r.seeds[wallet], func(s Seed) bool {
+		return s.From <= e.Block && e.Block <= s.To
 	})
 }
 

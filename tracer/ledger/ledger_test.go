@@ -478,19 +478,31 @@ func TestPIFOAgainstPlainBooks(t *testing.T) {
 	}
 }
 
+// BenchmarkRun plays 1,000,000 transfers, few of them of traced money, or most.
 func BenchmarkRun(b *testing.B) {
-	const n = 1_000_000
+	const n, wallets = 1_000_000, 250_000
 	rng := rand.New(rand.NewPCG(1, 1))
-	in := Input{Wallets: n / 4, Assets: []Asset{{Known: true}, {Known: true}}, Seeds: []Seed{{Wallet: 1, To: 1 << 62}}, Worth: worth}
+	in := Input{Wallets: wallets, Assets: []Asset{{Known: true}, {Known: true}}, Worth: worth}
 	for i := range uint32(n) {
-		in.Entries = append(in.Entries, Entry{From: uint32(rng.ExpFloat64()*n/40) % (n / 4), To: rng.Uint32N(n / 4), Asset: i & 1,
+		in.Entries = append(in.Entries, Entry{From: uint32(rng.ExpFloat64()*n/40) % wallets, To: rng.Uint32N(wallets), Asset: i & 1,
 			Tx: i, Block: uint64(i), Amount: *uint256.NewInt(1 + rng.Uint64N(1e9)), Kind: tracer.KindToken})
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := Run(in); err != nil {
-			b.Fatal(err)
-		}
+	for _, seeds := range []uint32{1, 50_000} {
+		b.Run(fmt.Sprintf("seeds=%d", seeds), func(b *testing.B) {
+			in.Seeds = nil
+			for w := range seeds {
+				in.Seeds = append(in.Seeds, Seed{Wallet: w, To: 1 << 62})
+			}
+			b.ReportAllocs()
+			var r *Result
+			for b.Loop() {
+				var err error
+				if r, err = Run(in); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "transfers/s")
+			b.ReportMetric(float64(len(r.Moves)), "traced")
+		})
 	}
-	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "transfers/s")
 }
