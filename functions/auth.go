@@ -1,6 +1,7 @@
 package functions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,8 +61,10 @@ type JWT struct {
 }
 
 // NewJWT returns a verifier of tokens of issuer that are meant for audience.
-// Keys are fetched from the address jwks when a token needs them. now may be nil.
+// Keys are fetched when a token needs them, from the address jwks or else from
+// the issuer's /.well-known/jwks.json. now may be nil.
 func NewJWT(issuer, audience, jwks string, now func() time.Time) *JWT {
+	jwks = cmp.Or(jwks, strings.TrimSuffix(issuer, "/")+"/.well-known/jwks.json")
 	// Anybody can send tokens that name a key nobody has; each would be a fetch.
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &seldom{rate.NewLimiter(rate.Every(10*time.Second), 5)}}
 	keys := oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), client), jwks)
