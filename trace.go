@@ -42,7 +42,15 @@ func (j *job) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r := report.Build(j.input(res))
+	in := j.input(res)
+	in.Known = walk.NewBackground(res)
+	for more := true; more; {
+		if more, err = in.Known.Read(ctx, j.source, report.Wanted(in)); err != nil {
+			in.Notes = append(in.Notes, "Who acts as one could not be looked into to the end.")
+			more = false
+		}
+	}
+	r := report.Build(in)
 	if err := report.WriteBundle(context.WithoutCancel(ctx), j.out, r, nil); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
