@@ -180,6 +180,8 @@ func (b *S3) put(ctx context.Context, in *s3.PutObjectInput, data []byte, unmet 
 	mark, sum := rand.Text(), sha256.Sum256(data)
 	in.Bucket = &b.bucket
 	in.Body = bytes.NewReader(data)
+	// In a header: what the client does by itself comes after the body over TLS,
+	// which not every server knows.
 	in.ChecksumSHA256 = aws.String(base64.StdEncoding.EncodeToString(sum[:]))
 	in.Metadata = map[string]string{markIn: mark}
 	out, err := b.client.PutObject(ctx, in)

@@ -1,8 +1,11 @@
 package functions
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -17,6 +20,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"scamtrace/graphstore"
 	"scamtrace/graphstore/buckettest"
@@ -319,6 +323,52 @@ func TestAWSSilence(t *testing.T) {
 	}
 	if data, _, err := b.Get(t.Context(), "k"); err != nil || string(data) != "new" {
 		t.Errorf("Get = %q, %v", data, err)
+	}
+}
+
+// TestS3Checksum checks that what is written has its checksum with it, in a form
+// that every server knows, also over TLS.
+func TestS3Checksum(t *testing.T) {
+	var header http.Header
+	var body []byte
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		if body, err = io.ReadAll(r.Body); err != nil {
+			t.Error(err)
+		}
+		header = r.Header
+		w.Header().Set("ETag", `"tag"`)
+	}))
+	t.Cleanup(server.Close)
+	cfg := awsAt(t, "S3", server.URL)
+	cfg.HTTPClient = server.Client()
+	if _, err := NewS3(cfg, "bucket").Create(t.Context(), "k", []byte("content")); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte("content"))
+	if got, want := header.Get("X-Amz-Checksum-Sha256"), base64.StdEncoding.EncodeToString(sum[:]); string(body) != "content" || got != want || header.Get("X-Amz-Trailer") != "" {
+		t.Errorf("sent %q with the checksum %q and the trailer %q, want %q", body, got, header.Get("X-Amz-Trailer"), want)
+	}
+}
+
+// TestS3LinkType checks that a link says nothing about a type that a browser
+// would show, whatever the object was written with.
+func TestS3LinkType(t *testing.T) {
+	b := newBucket(t, versitygw(t))
+	if _, err := b.client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &b.bucket, Key: aws.String("k"), ContentType: aws.String("text/html"), Body: strings.NewReader("<p>")}); err != nil {
+		t.Fatal(err)
+	}
+	link, err := b.Link(t.Context(), "k", "k.html", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Get(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || got != "application/octet-stream" {
+		t.Errorf("status %d, type %q", resp.StatusCode, got)
 	}
 }
 
