@@ -418,7 +418,7 @@ func TestLinks(t *testing.T) {
 	hex := func(name string) string { return wallet(name).Address.Hex() }
 	want := []cluster.Link{
 		{a, b, cluster.RuleFunder, 99, []common.Hash{s.tx(0), s.tx(1), s.tx(3), s.tx(5), s.tx(7)},
-			"Both got their first ETH from " + hex("funder") + ", and paid into " + hex("d") + ", a deposit address of Aurora, and paid one the other."},
+			"Both got their first ETH from " + hex("funder") + ", and paid into " + hex("d") + ", a deposit address of Aurora, and passed each other at least half of all that one of them ever got."},
 		{a, b, cluster.RuleDeposit, 99, []common.Hash{s.tx(0), s.tx(1), s.tx(3), s.tx(5), s.tx(7)},
 			"Both paid into " + hex("d") + ", a deposit address of Aurora (confidence 99%), and got their first gas from " + hex("funder") + ", and passed money of the kind they paid in from one to the other."},
 	}

@@ -111,7 +111,7 @@ func (f *finder) funded(from tracer.Wallet, p pair) (Link, bool) {
 		signal(d.Confidence, fmt.Sprintf("paid into %s, a deposit address of %s", d.Wallet.Address.Hex(), d.Service), x.paid[d.Wallet].refs, y.paid[d.Wallet].refs)
 	}
 	if direct := f.direct(p, nil); len(direct) > 0 {
-		signal(trustDirect, "paid one the other", direct)
+		signal(trustDirect, "passed each other at least half of all that one of them ever got", direct)
 	}
 	if c, ok := f.collector(p); ok {
 		signal(trustCollector, "sent most of their money to "+c.Address.Hex(), x.paid[c].money, y.paid[c].money)
