@@ -108,7 +108,9 @@ func TestBatches(t *testing.T) {
 		{"one object for all", object(`{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"batch requests are not supported"}}`), 137},
 		{"an object that says nothing", object(`{"jsonrpc":"2.0","id":1,"result":"0x1"}`), 137},
 		{"a web page", object("<html><title>Checking your browser</title></html>"), 137},
-		{"413", func(w http.ResponseWriter, _ []question) { http.Error(w, "payload too large", http.StatusRequestEntityTooLarge) }, 137},
+		{"413", func(w http.ResponseWriter, _ []question) {
+			http.Error(w, "payload too large", http.StatusRequestEntityTooLarge)
+		}, 137},
 		{"items are missing", func(w http.ResponseWriter, qs []question) { honest(w, qs[:len(qs)/2]) }, 137},
 		{"wrong ids", func(w http.ResponseWriter, qs []question) {
 			for i := range qs {
