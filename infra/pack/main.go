@@ -108,7 +108,7 @@ func build(ctx context.Context, dir, pkg string) ([]byte, error) {
 	}
 	defer os.RemoveAll(tmp)
 	name := filepath.Join(tmp, "bootstrap")
-	_, err = command(ctx, dir, "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=", "-o", name, pkg)
+	_, err = command(ctx, dir, "build", "-trimpath", "-buildvcs=auto", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=", "-o", name, pkg)
 	if err != nil {
 		return nil, err
 	}
@@ -126,12 +126,12 @@ func build(ctx context.Context, dir, pkg string) ([]byte, error) {
 	return program, nil
 }
 
-// command runs the go command for Linux on arm64, whatever the user's own
-// settings are.
+// command runs the go command for Linux on arm64. What is set here is set so
+// that the user's own settings, also those of go env -w, do not count.
 func command(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0", "CGO_ENABLED=0", "GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off")
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOEXPERIMENT=", "GOWORK=off")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
