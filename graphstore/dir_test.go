@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -261,29 +260,5 @@ func writeForever(t *testing.T, folder string, content func(int) []byte) {
 		if n >= 2 {
 			must(d.Delete(t.Context(), fmt.Sprintf("k/%d/object", n-2)), "deleted", n-2)
 		}
-	}
-}
-
-// TestDirForbidden opens a folder that the user may not write to.
-func TestDirForbidden(t *testing.T) {
-	const env = "DIR_TEST_FORBIDDEN"
-	if folder := os.Getenv(env); folder != "" {
-		if os.Getuid() == 0 { // who may everything
-			if err := syscall.Setuid(65534); err != nil {
-				t.Fatal(err)
-			}
-		}
-		_, err := graphstore.OpenDir(folder)
-		if err == nil || !strings.HasPrefix(err.Error(), "open folder "+folder+": this user may not: ") {
-			t.Errorf("OpenDir = %v", err)
-		}
-		return
-	}
-	folder := t.TempDir()
-	if err := os.Chmod(folder, 0o500); err != nil {
-		t.Fatal(err)
-	}
-	if err := inProcess(t, env+"="+folder).Run(); err != nil {
-		t.Error(err)
 	}
 }
