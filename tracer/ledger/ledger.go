@@ -133,6 +133,9 @@ type Receipt struct {
 	Asset  uint32
 	Amount uint256.Int
 	Unseen bool // nothing was seen to bring it; see [Seed.Unseen] and [Input.Unseen]
+	// Tainted is money that is not the victim's and that the policy counts in:
+	// poison, no other. It was in the wallet.
+	Tainted bool
 }
 
 // An Arrival is traced money that stayed at a stop.
@@ -188,7 +191,7 @@ func (e *ConservationError) Error() string {
 // only errors are [*ConservationError] and an input that names a wallet or an
 // asset it does not have.
 func Run(in Input) (*Result, error) {
-	if in.Policy.take == nil {
+	if in.Policy.pay == nil {
 		in.Policy = PIFO
 	}
 	for i := range in.Entries {
@@ -210,7 +213,7 @@ func Run(in Input) (*Result, error) {
 		paid:     make(map[uint32]bool),
 		res:      &Result{Totals: make([]Total, len(in.Assets))},
 	}
-	r.clean = in.Policy.clean || in.Unseen || slices.ContainsFunc(in.Assets, func(a Asset) bool { return a.Value })
+	r.clean = in.Policy.past || in.Unseen || slices.ContainsFunc(in.Assets, func(a Asset) bool { return a.Value })
 	if in.Stop != nil {
 		for w := range r.stops {
 			r.stops[w] = in.Stop(uint32(w))
@@ -266,6 +269,7 @@ type account struct {
 	// All traced receipts, all receipts, and by how much the value of the
 	// former rose. Kept when the run keeps all that was seen.
 	received, seen, drifted uint256.Int
+	lots                    []lot // receipts, for policies that look at their order
 }
 
 // account returns the account, a new one if need be.
@@ -332,7 +336,15 @@ func (r *run) take(i int, wallet, asset uint32, amount *uint256.Int) uint256.Int
 	}
 	r.unseen(i, a, amount)
 	had := !a.traced.IsZero()
-	traced := r.Policy.take(a, amount)
+	if had && r.Policy.taints {
+		r.taint(i, a, amount)
+	}
+	traced := r.Policy.pay(a, amount)
+	a.traced.Sub(&a.traced, &traced)
+	var clean uint256.Int
+	clean.Sub(amount, &traced)
+	clean = least(&clean, &a.clean)
+	a.clean.Sub(&a.clean, &clean)
 	if had && a.traced.IsZero() {
 		r.cool(wallet, r.Entries[i].Block)
 	}
@@ -352,8 +364,8 @@ func (r *run) unseen(i int, a *account, amount *uint256.Int) {
 		return
 	}
 	missing.Sub(amount, &have)
-	r.report(i, a.wallet, a.asset, &missing, true)
-	r.credit(i, a, &missing)
+	r.report(Receipt{Entry: i, Wallet: a.wallet, Asset: a.asset, Amount: missing, Unseen: true})
+	r.credit(i, a, &missing, &uint256.Int{})
 }
 
 // counts reports whether what nobody saw come to an account is reported money.
@@ -370,10 +382,10 @@ func (r *run) counts(a *account, e *Entry) bool {
 	return !a.received.Lt(other.Sub(&a.seen, &a.received))
 }
 
-func (r *run) report(i int, wallet, asset uint32, amount *uint256.Int, unseen bool) {
-	r.res.Receipts = append(r.res.Receipts, Receipt{i, wallet, asset, *amount, unseen})
-	t := &r.res.Totals[asset]
-	t.Reported.Add(&t.Reported, amount)
+func (r *run) report(v Receipt) {
+	r.res.Receipts = append(r.res.Receipts, v)
+	t := &r.res.Totals[v.Asset]
+	t.Reported.Add(&t.Reported, &v.Amount)
 }
 
 // put adds amount to an account, traced of it traced. A receipt, unlike the
@@ -384,7 +396,7 @@ func (r *run) put(i int, wallet, asset uint32, amount, traced *uint256.Int, rece
 	var rest uint256.Int
 	rest.Sub(amount, &t)
 	if receipt && !rest.IsZero() && r.reported(wallet, asset, e) {
-		r.report(i, wallet, asset, &rest, false)
+		r.report(Receipt{Entry: i, Wallet: wallet, Asset: asset, Amount: rest})
 		t, rest = *amount, uint256.Int{}
 	}
 	if r.stops[wallet] == Sink {
@@ -397,12 +409,29 @@ func (r *run) put(i int, wallet, asset uint32, amount, traced *uint256.Int, rece
 		return
 	}
 	a := r.account(wallet, asset)
-	a.clean.Add(&a.clean, &rest)
 	a.seen.Add(&a.seen, amount)
 	a.received.Add(&a.received, &t)
-	if !t.IsZero() {
-		r.credit(i, a, &t)
+	r.credit(i, a, &t, &rest)
+	if r.Policy.taints && !a.traced.IsZero() {
+		r.taint(i, a, &uint256.Int{})
 	}
+}
+
+// taint makes all money of an account traced, and as much more as a payment of
+// amount takes.
+func (r *run) taint(i int, a *account, amount *uint256.Int) {
+	var all, other uint256.Int
+	all.Add(&a.traced, &a.clean)
+	if all.Lt(amount) {
+		all = *amount
+	}
+	other.Sub(&all, &a.traced)
+	if other.IsZero() {
+		return
+	}
+	a.clean.Clear()
+	r.report(Receipt{Entry: i, Wallet: a.wallet, Asset: a.asset, Amount: other, Tainted: true})
+	r.credit(i, a, &other, &uint256.Int{})
 }
 
 // reported reports whether an untraced receipt is the victim's by what was reported.
@@ -415,8 +444,15 @@ func (r *run) reported(wallet, asset uint32, e *Entry) bool {
 	})
 }
 
-// credit adds traced money to an account that is not a sink.
-func (r *run) credit(i int, a *account, amount *uint256.Int) {
+// credit adds money to an account that is not a sink.
+func (r *run) credit(i int, a *account, traced, clean *uint256.Int) {
+	if r.Policy.lots && !(traced.IsZero() && clean.IsZero()) {
+		a.lots = append(a.lots, lot{*traced, *clean})
+	}
+	a.clean.Add(&a.clean, clean)
+	if traced.IsZero() {
+		return
+	}
 	e := &r.Entries[i]
 	if a.traced.IsZero() {
 		r.warm(a.wallet, e.Block)
@@ -427,7 +463,7 @@ func (r *run) credit(i int, a *account, amount *uint256.Int) {
 	if n := r.open[a.wallet]; n > 0 {
 		r.res.Intervals[n-1].To = max(r.res.Intervals[n-1].To, e.Block)
 	}
-	a.traced.Add(&a.traced, amount)
+	a.traced.Add(&a.traced, traced)
 	a.last, a.entry = e.Time, i
 }
 
@@ -483,6 +519,9 @@ func (r *run) settle() {
 		}
 		r.arrive(a.entry, a.wallet, a.asset, &a.traced)
 		a.traced.Clear()
+		for i := range a.lots {
+			a.lots[i].traced.Clear()
+		}
 		r.cool(a.wallet, r.Entries[a.entry].Block)
 	}
 	r.resting = r.resting[:0]

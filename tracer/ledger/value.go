@@ -93,7 +93,7 @@ func (r *run) swapped(i int, in, out, traced *uint256.Int) {
 	}
 	part.MulDivOverflow(&gain, traced, in)
 	r.revalue(i, a, &part)
-	a.clean.Add(&a.clean, gain.Sub(&gain, &part))
+	r.credit(i, a, &uint256.Int{}, gain.Sub(&gain, &part))
 }
 
 // drift lets the traced money of the payer of entry i be worth up to
@@ -129,7 +129,7 @@ func (r *run) revalue(i int, a *account, gain *uint256.Int) {
 		c.Out = []Part{{a.asset, a.traced}}
 		t.ConvertedOut.Add(&t.ConvertedOut, &a.traced)
 	}
-	r.credit(i, a, gain)
+	r.credit(i, a, gain, &uint256.Int{})
 	c.In = []Part{{a.asset, a.traced}}
 	t.ConvertedIn.Add(&t.ConvertedIn, &a.traced)
 	r.res.Conversions = append(r.res.Conversions, c)

@@ -13,11 +13,15 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 )
 
+// maxAmount is the length in bits of amounts that can be money. No asset has
+// as many units; a token that says otherwise would only upset sums.
+const maxAmount = 192
+
 // account runs the ledger over everything known.
 func (w *Walk) account() error {
 	w.entries, w.rows = w.entries[:0], w.rows[:0]
 	for n, r := range w.store.Rows() {
-		if r.Kind == tracer.KindNFT || r.Amount.IsZero() || r.From == r.To {
+		if r.Kind == tracer.KindNFT || r.Amount.IsZero() || r.Amount.BitLen() > maxAmount || r.From == r.To {
 			continue
 		}
 		w.entries = append(w.entries, ledger.Entry{
@@ -53,6 +57,7 @@ func (w *Walk) account() error {
 			in.Payments = append(in.Payments, ledger.Payment{Tx: tx, Wallet: id})
 		}
 	}
+	w.input = in
 	for {
 		var err error
 		if w.books, err = ledger.Run(in); err != nil || !w.pools() {
@@ -226,7 +231,7 @@ func (w *Walk) past() bool {
 			return true
 		}
 	}
-	return w.o.Unseen
+	return w.o.Unseen || w.o.Policy.Past()
 }
 
 // unread returns the first part of a wallet's holding intervals that was not

@@ -53,9 +53,19 @@ type Result struct {
 	// Blind counts the wallets whose internal receipts could not be read.
 	Blind int
 
-	read map[common.Address]*reading
-	code map[common.Address]bool
-	why  map[common.Address]Status
+	input ledger.Input
+	read  map[common.Address]*reading
+	code  map[common.Address]bool
+	why   map[common.Address]Status
+}
+
+// Under returns the books of the same transfers by another rule. What was read
+// was chosen by the result's own rule, so money that another sends elsewhere
+// may be held where nobody looked any further.
+func (r *Result) Under(p ledger.Policy) (*ledger.Result, error) {
+	in := r.input
+	in.Policy = p
+	return ledger.Run(in)
 }
 
 // A Gap is traced money at a wallet that was not followed.
@@ -104,7 +114,7 @@ func (w *Walk) Result() (*Result, error) {
 		Chain: w.o.Chain, Pinned: w.pinned, Policy: w.o.Policy, Limits: w.o.Limits, From: w.since, To: w.until, Seeds: w.seeds,
 		Store: w.store, Entries: w.entries, Rows: w.rows, Books: w.books, Stopped: w.stopped,
 		Requests: w.requests, Steps: w.steps, WalletsRead: w.wallets(), Drift: max(w.o.Drift, 0), Unseen: w.o.Unseen,
-		read: w.read, code: w.code, why: make(map[common.Address]Status),
+		input: w.input, read: w.read, code: w.code, why: make(map[common.Address]Status),
 	}
 	if !w.done && w.stopped.Reason == "" {
 		res.Stopped = Stopped{tracer.ReasonStopped, "the trace has not come to its end"}

@@ -121,6 +121,7 @@ type Walk struct {
 	services []ledger.Stop // by wallet of the store, as far as it was asked
 	entries  []ledger.Entry
 	rows     []int // entry → row of the store
+	input    ledger.Input
 	books    *ledger.Result
 
 	requests, steps int

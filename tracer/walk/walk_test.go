@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -326,6 +327,55 @@ func TestInterruptedAndFailing(t *testing.T) {
 		t.Errorf("stopped for %q with %d gaps, want %q and some", r.Stopped.Reason, len(r.Gaps), tracer.ReasonSource)
 	}
 	accounted(t, r, v)
+}
+
+// TestUnder looks at one walk by every accounting rule.
+func TestUnder(t *testing.T) {
+	w := newWorld(t, devnet.Config{})
+	v := w.Truth.Victims[0]
+	r, err := walk.Run(t.Context(), w.src, payments(v), w.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	for _, p := range ledger.Policies() {
+		books, err := r.Under(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.String() == "pifo" && !reflect.DeepEqual(books, r.Books) {
+			t.Error("by the walk's own rule the books differ")
+		}
+		for i := range books.Totals {
+			if got, want := books.Totals[i].Reported, r.Books.Totals[i].Reported; got != want && p.String() != "poison" {
+				t.Errorf("%s: %s reported, want %s", p, got.Dec(), want.Dec())
+			}
+		}
+		seen[fmt.Sprint(books.Arrivals, books.Held)] = true
+	}
+	if len(seen) < 4 {
+		t.Errorf("the rules find %d different things; the test shows little", len(seen))
+	}
+}
+
+// TestPolicyOfAWalk walks by rules that must know all that a wallet received.
+func TestPolicyOfAWalk(t *testing.T) {
+	w := newWorld(t, devnet.Config{})
+	v := w.Truth.Victims[0]
+	for _, p := range ledger.Policies() {
+		o := w.opts
+		o.Policy = p
+		r, err := walk.Run(t.Context(), w.fresh(), payments(v), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Complete() {
+			t.Errorf("%s: stopped for %q", p, r.Stopped)
+		}
+		if p.String() != "poison" { // which counts in what is not the victim's
+			accounted(t, r, v)
+		}
+	}
 }
 
 // TestRefused meets wallets that the source cannot read. The walk reads all
