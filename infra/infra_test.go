@@ -402,7 +402,7 @@ func (m table) add(t *testing.T, column int, f, action, on string, c conditions)
 	case letters[action] != "":
 		mark, row = letters[action], name
 	case action == "s3:ListBucket" && name == "bucket":
-		for _, prefix := range strings.Fields(get("StringLikeIfExists", "s3:prefix")) {
+		for prefix := range strings.FieldsSeq(get("StringLikeIfExists", "s3:prefix")) {
 			m.mark(action+" "+prefix, column, mark)
 		}
 	case name == "encryption":

@@ -135,12 +135,9 @@ aws_sns_topic_policy.alerts: account sns:Publish … if any
 	}
 
 	// One policy for each role, and nothing attached.
-	var policies []string
-	for _, address := range p.of("aws_iam_role_policy") {
-		policies = append(policies, address)
-	}
-	if want := []string{role("download"), role("retrace"), role("submit"), role("trace"), "aws_iam_role_policy.schedule"}; !slices.Equal(policies, want) {
-		t.Errorf("policies of roles are %q, want %q", policies, want)
+	each := []string{role("download"), role("retrace"), role("submit"), role("trace"), "aws_iam_role_policy.schedule"}
+	if got := p.of("aws_iam_role_policy"); !slices.Equal(got, each) {
+		t.Errorf("policies of roles are %q, want %q", got, each)
 	}
 	for _, typ := range []string{"aws_iam_role_policy_attachment", "aws_iam_policy_attachment", "aws_iam_user", "aws_iam_group", "aws_lambda_function_url", "aws_nat_gateway", "aws_vpc"} {
 		if got := p.of(typ); len(got) > 0 {

@@ -24,8 +24,8 @@ variable "name" {
   default     = "scamtrace"
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.name)) && !can(regex("--|aws|cognito", var.name))
-    error_message = "name must be 3 to 20 lower-case letters, digits and single hyphens, beginning with a letter, without \"aws\" or \"cognito\"."
+    condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.name)) && !can(regex("--|aws|amazon|cognito", var.name))
+    error_message = "name must be 3 to 20 lower-case letters, digits and single hyphens, beginning with a letter, without \"aws\", \"amazon\" or \"cognito\"."
   }
 }
 
@@ -180,7 +180,7 @@ variable "version_days" {
 }
 
 variable "object_lock_days" {
-  description = "Days for which nobody without s3:BypassGovernanceRetention can delete a report (S3 Object Lock, governance). 0 is off. Object Lock cannot be turned off again for a bucket."
+  description = "Days for which nobody without s3:BypassGovernanceRetention can delete a report (S3 Object Lock, governance). 0 is off. Decide before the first deployment: a bucket gets Object Lock when it is made, and keeps it."
   type        = number
   default     = 0
 
