@@ -116,7 +116,7 @@ func TestWrongUsage(t *testing.T) {
 		{"no labels", []string{"trace", good, "--rpc", srv.URL, "--labels", "none.csv"}, "labels cannot be read"},
 		{"strange labels", []string{"trace", good, "--rpc", srv.URL, "--labels", "none.exe"}, ".csv, .yaml"},
 		{"a bad amount", []string{"trace", good, "--min-usd", "a lot"}, "--min-usd"},
-		{"an unknown rule", []string{"trace", good, "--policy", "lifo"}, "not in this version"},
+		{"an unknown rule", []string{"trace", good, "--policy", "highest"}, "is not known; use one of pifo, lifo"},
 		{"a bad date", []string{"trace", good, "--since", "soon"}, "is not a time"},
 		{"a list that is not there", []string{"trace", "@nothing.txt"}, "cannot be read"},
 		{"an unknown flag", []string{"trace", good, "--fast"}, "unknown flag"},
