@@ -8,6 +8,7 @@
 // [Store.Freeze] returns. [Store.Graph] hands out the view of the library
 // github.com/dominikbraun/graph, whose Store interface the [Store] implements.
 // [Store.WriteSnapshot] and [ReadSnapshot] are how a trace stops and goes on.
+// What it leaves meanwhile lies in a [Bucket], of which [Dir] is one in a folder.
 //
 // What it promises: a transfer is kept exactly as it was read, and counted
 // once; whatever order transfers come in, every list comes out in one order
