@@ -230,39 +230,59 @@ func (p *picture) foldClusters() {
 	p.gather()
 }
 
-// foldTails keeps the boxes that say most and folds the others, by hop.
+// foldTails keeps the largest boxes of each part of the way and folds the
+// others: reported wallets, services and the rest apart. The parts are columns,
+// or several columns in a row where there are many, and all keep as many.
 func (p *picture) foldTails() {
+	const parts = mostBoxes / 4 // so that one of each kind, and one kept, fit everywhere
 	list := p.sorted()
-	last := 0
-	for _, b := range list {
-		last = max(last, b.column)
+	last := list[len(list)-1].column
+	part := func(b *pictureBox) int {
+		if last < parts {
+			return b.column
+		}
+		return b.column * parts / (last + 1)
 	}
-	const parts = 10 // of the way, each with at most two tails
-	slices.SortStableFunc(list, func(a, b *pictureBox) int {
-		class := func(x *pictureBox) int {
-			switch {
-			case x.seed:
-				return 0
-			case x.exits > 0:
-				return 1
+	kind := func(b *pictureBox) string {
+		switch {
+		case b.seed:
+			return "reported"
+		case b.exits == len(b.wallets):
+			return "services"
+		}
+		return "wallets"
+	}
+	slices.SortStableFunc(list, func(a, b *pictureBox) int { return cmp.Compare(b.usd.sum, a.usd.sum) })
+	keep := func(most int) (folded []*pictureBox, boxes int) {
+		kept, tails := make(map[int]int), make(map[string]bool)
+		for _, b := range list {
+			if n := part(b); kept[n] < most {
+				kept[n]++
+				boxes++
+				continue
 			}
-			return 2
+			folded = append(folded, b)
+			tails[tailKey(kind(b), part(b))] = true
 		}
-		return cmp.Or(cmp.Compare(class(a), class(b)), cmp.Compare(b.usd.sum, a.usd.sum))
-	})
-	for _, b := range list[mostBoxes-2*parts:] {
-		part := b.column
-		if last >= parts {
-			part = b.column * parts / (last + 1)
+		return folded, boxes + len(tails)
+	}
+	folded, _ := keep(1)
+	for most := 2; ; most++ {
+		f, boxes := keep(most)
+		if boxes > mostBoxes {
+			break
 		}
-		kind := "wallets"
-		if b.exits == len(b.wallets) {
-			kind = "services"
+		if folded = f; len(f) == 0 {
+			break
 		}
-		p.fold(b, fmt.Sprintf("tail %s %d", kind, part))
+	}
+	for _, b := range folded {
+		p.fold(b, tailKey(kind(b), part(b)))
 	}
 	p.gather()
 }
+
+func tailKey(kind string, part int) string { return fmt.Sprintf("tail %s %d", kind, part) }
 
 func (p *picture) chart() (chart.Chart, []way) {
 	list := p.sorted()
@@ -429,6 +449,8 @@ func (p *picture) name(b *pictureBox) string {
 		return fmt.Sprintf("%s (%d addresses)", p.exit[b.wallets[0]].Service, len(b.wallets))
 	case b.exits == len(b.wallets):
 		return fmt.Sprintf("%d addresses of services", len(b.wallets))
+	case strings.HasPrefix(b.key, "tail reported"):
+		return fmt.Sprintf("%d reported wallets", len(b.wallets))
 	case one:
 		return eip55(w.Address)
 	case strings.HasPrefix(b.key, "cluster"):
@@ -456,7 +478,7 @@ func (p *picture) box(b *pictureBox) chart.Box {
 		}
 	}
 	switch {
-	case b.exits == n && strings.HasPrefix(b.key, "tail"):
+	case b.exits == n && n > 1 && strings.HasPrefix(b.key, "tail"):
 		c.Class, c.Icon = "exit", "stack"
 		line("head", fmt.Sprintf("+%d exits", n))
 		line("sum", usd+" arrived")
@@ -477,9 +499,13 @@ func (p *picture) box(b *pictureBox) chart.Box {
 		line("sum", usd+" arrived")
 	case n > 1:
 		c.Class, c.Icon = "many", "stack"
-		if strings.HasPrefix(b.key, "cluster") {
+		switch {
+		case strings.HasPrefix(b.key, "cluster"):
 			line("head", fmt.Sprintf("%d of cluster %s", n, w.Cluster))
-		} else {
+		case strings.HasPrefix(b.key, "tail reported"):
+			c.Class = "seed"
+			line("head", fmt.Sprintf("+%d reported", n))
+		default:
 			line("head", fmt.Sprintf("+%d wallets", n))
 		}
 		held, partial := dollars{}, 0

@@ -46,11 +46,16 @@ func (s *Signature) verify(message []byte) bool {
 		digest := sha512.Sum512(message)
 		return ed25519.Verify(s.PublicKey, digest[:], s.Signature)
 	case "Ed25519ph":
-		digest := sha512.Sum512(message)
-		return ed25519.VerifyWithOptions(s.PublicKey, digest[:], s.Signature, &ed25519.Options{Hash: crypto.SHA512}) == nil
+		d := digest(message)
+		return ed25519.VerifyWithOptions(s.PublicKey, d[:], s.Signature, ed25519ph) == nil
 	}
 	return false
 }
+
+// ed25519ph is Ed25519 of a SHA-512 digest.
+var ed25519ph = &ed25519.Options{Hash: crypto.SHA512}
+
+func digest(message []byte) [sha512.Size]byte { return sha512.Sum512(message) }
 
 // sign makes manifest.sig, and checks it before anybody else does.
 func sign(ctx context.Context, s Signer, manifest []byte) ([]byte, error) {
