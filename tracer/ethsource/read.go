@@ -75,13 +75,15 @@ func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
 		r.rest(from, context.Cause(ctx))
 		return context.Cause(ctx)
 	}
-	if e, ok := errors.AsType[*nodeError](err); ok && e.fork {
+	e, ok := errors.AsType[*nodeError](err)
+	forked := ok && e.fork
+	if forked {
 		r.mu.Lock()
 		r.forget()
 		r.mu.Unlock()
 		from = 0 // nobody knows which of the two was read before
 	}
-	if err == nil || from > 0 {
+	if err == nil || from > 0 || forked {
 		left := 0
 		if budget > 0 {
 			left = budget - spent.count()

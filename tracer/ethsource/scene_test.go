@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/big"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -129,6 +130,7 @@ type scene struct {
 	nonce map[common.Address]uint64
 	at    map[string]common.Address
 	sent  []done
+	fork  uint64 // the block from which moves of the coin are in logs; 0 is never
 }
 
 // A done is a transaction and what it moves beside its fee: To zero stands for
@@ -141,7 +143,7 @@ type done struct {
 
 type move struct {
 	kind     tracer.Kind
-	asset    string // a contract of the scene, or empty for the coin
+	asset    common.Address // zero for the coin
 	from, to common.Address
 	amount   uint64
 	position string // a path; of a log, its number in the transaction
@@ -168,7 +170,7 @@ func (s *scene) send(i int, to *common.Address, value uint64, data []byte, fails
 	s.t.Helper()
 	from := s.who[i]
 	tx, err := types.SignNewTx(s.keys[i], types.LatestSignerForChainID(new(big.Int).SetUint64(s.chain.ID)), &types.DynamicFeeTx{
-		ChainID: new(big.Int).SetUint64(s.chain.ID), Nonce: s.nonce[from], GasTipCap: big.NewInt(1e9), GasFeeCap: big.NewInt(1e11), Gas: 1_000_000,
+		ChainID: new(big.Int).SetUint64(s.chain.ID), Nonce: s.nonce[from], GasTipCap: big.NewInt(1e9), GasFeeCap: big.NewInt(1e11), Gas: 3_000_000,
 		To: to, Value: new(big.Int).SetUint64(value), Data: data,
 	})
 	if err != nil {
@@ -202,9 +204,6 @@ func (s *scene) deploy(name string, value uint64) {
 // directly, through contracts, with what is taken back, and what only looks
 // like a transfer.
 func (s *scene) play() {
-	for name := range sources {
-		s.at[name] = common.Address{}
-	}
 	names := []string{"token", "wrapped", "nft", "odd", "forward", "regret", "try", "bomb", "factory"}
 	for _, n := range names {
 		value := uint64(0)
@@ -222,7 +221,7 @@ func (s *scene) play() {
 		return move{kind: tracer.KindInternal, from: from, to: to, amount: n, position: path}
 	}
 	token := func(from, to common.Address, n uint64) move {
-		return move{kind: tracer.KindToken, asset: "token", from: from, to: to, amount: n, position: "0"}
+		return move{kind: tracer.KindToken, asset: s.at["token"], from: from, to: to, amount: n, position: "0"}
 	}
 
 	b := a(1)
@@ -244,18 +243,18 @@ func (s *scene) play() {
 	s.mine()
 	s.send(4, to("bomb"), 44, words(a(1)), false, move{kind: tracer.KindInternal, from: s.at["bomb"], to: a(1), amount: 44, position: "0"})
 	s.send(4, to("factory"), 33, nil, false, inside(s.at["factory"], crypto.CreateAddress(s.at["factory"], 1), 33, "0"))
-	s.send(2, to("nft"), 0, call4(a(3), 12345), false, move{kind: tracer.KindNFT, asset: "nft", from: a(2), to: a(3), amount: 12345, position: "0"})
+	s.send(2, to("nft"), 0, call4(a(3), 12345), false, move{kind: tracer.KindNFT, asset: s.at["nft"], from: a(2), to: a(3), amount: 12345, position: "0"})
 	s.send(3, to("odd"), 0, nil, false)
 	s.mine()
-	s.send(1, to("wrapped"), 80, nil, false, move{kind: tracer.KindToken, asset: "wrapped", from: s.at["wrapped"], to: a(1), amount: 80, position: "0"})
+	s.send(1, to("wrapped"), 80, nil, false, move{kind: tracer.KindToken, asset: s.at["wrapped"], from: s.at["wrapped"], to: a(1), amount: 80, position: "0"})
 	s.mine()
 	s.send(1, to("wrapped"), 0, call4(50), false, inside(s.at["wrapped"], a(1), 50, "0"),
-		move{kind: tracer.KindToken, asset: "wrapped", from: a(1), to: s.at["wrapped"], amount: 50, position: "0"})
+		move{kind: tracer.KindToken, asset: s.at["wrapped"], from: a(1), to: s.at["wrapped"], amount: 50, position: "0"})
 	s.send(0, &s.who[0], 10, nil, false) // to itself
 	s.send(2, to("token"), 0, call4(a(3), 0), false, token(a(2), a(3), 0))
 	s.send(3, &stranger, 7, nil, false)
 	s.mine()
-	s.chain.Tokens = []tracer.Token{{Address: s.at["token"], Symbol: "TOK", Decimals: 6, Stable: true}, {Address: s.at["wrapped"], Symbol: "WETH", Decimals: 18, Wrapped: true}}
+	s.chain.Tokens = append(s.chain.Tokens, []tracer.Token{{Address: s.at["token"], Symbol: "TOK", Decimals: 6, Stable: true}, {Address: s.at["wrapped"], Symbol: "WETH", Decimals: 18, Wrapped: true}}...)
 }
 
 // truth is what happened, with what only the chain knows: blocks, and fees.
@@ -271,7 +270,8 @@ func (s *scene) truth() []tracer.Transfer {
 			GasUsed hexutil.Uint64 `json:"gasUsed"`
 			Price   hexutil.U256   `json:"effectiveGasPrice"`
 			Logs    []struct {
-				Index hexutil.Uint64 `json:"logIndex"`
+				Index   hexutil.Uint64 `json:"logIndex"`
+				Address common.Address `json:"address"`
 			} `json:"logs"`
 		}
 		s.call(&r, "eth_getTransactionReceipt", d.hash)
@@ -286,22 +286,46 @@ func (s *scene) truth() []tracer.Transfer {
 		fee := base
 		fee.Amount.Mul((*uint256.Int)(&r.Price), uint256.NewInt(uint64(r.GasUsed)))
 		ts = append(ts, fee)
+		var coins, tokens []string // positions of logs
+		for _, l := range r.Logs {
+			if at := strconv.FormatUint(uint64(l.Index), 10); l.Address == tracer.NativeLogs {
+				coins = append(coins, at)
+			} else {
+				tokens = append(tokens, at)
+			}
+		}
+		if told := s.fork > 0 && uint64(r.Block) >= s.fork; !told && len(coins) > 0 {
+			s.t.Fatalf("transaction %s in block %d has logs of the coin", d.hash, r.Block)
+		}
 		for _, m := range d.moves {
 			t := base
 			t.Kind, t.From, t.To, t.Position = m.kind, m.from, m.to, m.position
 			t.Amount.SetUint64(m.amount)
 			switch m.kind {
-			case tracer.KindToken:
-				t.Asset = tracer.TokenOf(s.chain.ID, s.at[m.asset])
-			case tracer.KindNFT:
-				t.Asset = tracer.Asset{Chain: s.chain.ID, Kind: tracer.NFT, Token: s.at[m.asset]}
-			}
-			if m.kind == tracer.KindToken || m.kind == tracer.KindNFT {
-				n, err := strconv.Atoi(m.position)
-				if err != nil || n >= len(r.Logs) {
-					s.t.Fatalf("transaction %s has %d logs, want one with number %s", d.hash, len(r.Logs), m.position)
+			case tracer.KindToken, tracer.KindNFT:
+				t.Asset = tracer.TokenOf(s.chain.ID, m.asset)
+				if m.kind == tracer.KindNFT {
+					t.Asset.Kind = tracer.NFT
 				}
-				t.Position = strconv.FormatUint(uint64(r.Logs[n].Index), 10)
+				n, err := strconv.Atoi(m.position)
+				if err != nil || n >= len(tokens) {
+					s.t.Fatalf("transaction %s has %d logs, want one with number %s", d.hash, len(tokens), m.position)
+				}
+				t.Position = tokens[n]
+			default:
+				if s.fork == 0 || uint64(r.Block) < s.fork {
+					break
+				}
+				if m.from == m.to { // leaves no log
+					if len(coins) > 0 {
+						continue
+					}
+					break
+				}
+				if len(coins) == 0 {
+					s.t.Fatalf("transaction %s has too few logs of the coin", d.hash)
+				}
+				t.Kind, t.Position, coins = tracer.KindToken, coins[0], coins[1:]
 			}
 			ts = append(ts, t)
 		}
@@ -350,4 +374,15 @@ func (s *scene) compare(t *testing.T, q tracer.Query, ans tracer.Answer, blind b
 	if len(ans.Transfers) != len(want) {
 		t.Errorf("%d transfers, want %d", len(ans.Transfers), len(want))
 	}
+}
+
+// freePort is a port of the loopback interface that nobody listened on a moment ago.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
 }

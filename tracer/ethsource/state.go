@@ -136,6 +136,12 @@ func (s *Source) plain(ctx context.Context, p *purse, b stretch, wallets []commo
 	return accounts, others, nil
 }
 
+// stateless reports whether an error says that the node has no old states.
+func stateless(err error) bool {
+	e, ok := errors.AsType[*nodeError](err)
+	return ok && (e.kind == kindPruned || e.kind == kindMissing)
+}
+
 // byState finds the blocks in which plain accounts got or gave native coin, and
 // reads these alone; contracts are read by whole blocks.
 func (c *coins) byState(ctx context.Context, p *purse, b stretch) (uint64, error) {
@@ -144,7 +150,7 @@ func (c *coins) byState(ctx context.Context, p *purse, b stretch) (uint64, error
 	if err == nil {
 		changes, err = c.bisect(ctx, p, b, accounts, true, func(*change) bool { return false })
 	}
-	if e, ok := errors.AsType[*nodeError](err); ok && e.kind == kindPruned {
+	if stateless(err) {
 		return c.byBlocks(ctx, p, b)
 	}
 	if err != nil {
@@ -283,7 +289,7 @@ func (c *coins) byNonces(ctx context.Context, p *purse, b stretch) (uint64, erro
 		}
 		return ch.since.nonce-ch.before.nonce == n
 	})
-	if e, ok := errors.AsType[*nodeError](err); ok && e.kind == kindPruned {
+	if stateless(err) {
 		return c.byBlocks(ctx, p, b)
 	}
 	if err != nil {
