@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"flag"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,17 +38,20 @@ func golden(t *testing.T, name string, got []byte) {
 }
 
 // The golden table changes with every change of the set, and shows that its
-// version must, too.
+// version must, too. The package comment has the same counts.
 func TestBuiltinCounts(t *testing.T) {
 	s := label.New()
-	counts := make(map[string]int)
+	categories := []label.Category{label.Exchange, label.Bridge, label.Swap, label.Mixer, label.Lending, label.Payment, label.Gambling, label.Issuer, label.TokenCode, label.Burned}
+	counts := make(map[uint64]map[label.Category]int)
 	names := make(map[string]bool)
 	for l := range s.All() {
-		chain, ok := tracer.ChainByID(l.Wallet.Chain)
-		if !ok {
+		if _, ok := tracer.ChainByID(l.Wallet.Chain); !ok {
 			t.Errorf("%s is on a chain that is not traced", l.Wallet)
 		}
-		counts[fmt.Sprintf("%-10s %s", chain.Name, l.Category)]++
+		if counts[l.Wallet.Chain] == nil {
+			counts[l.Wallet.Chain] = make(map[label.Category]int)
+		}
+		counts[l.Wallet.Chain][l.Category]++
 		names[l.Name] = true
 		if l.Source != label.Builtin {
 			t.Errorf("%s has the source %q", l.Wallet, l.Source)
@@ -58,12 +60,34 @@ func TestBuiltinCounts(t *testing.T) {
 			t.Errorf("Service(%s) = %v, %v, want %v", l.Wallet, got, ok, l)
 		}
 	}
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "version %s\nsha256 %s\nlabels %d\nnames %d\n", label.Version, s.SHA256(), s.Len(), len(names))
-	for _, k := range slices.Sorted(maps.Keys(counts)) {
-		fmt.Fprintf(&b, "%-22s %d\n", k, counts[k])
+	var lines strings.Builder
+	fmt.Fprintf(&lines, "%-10s", "")
+	for _, c := range categories {
+		fmt.Fprintf(&lines, " %8s", c)
 	}
-	golden(t, "builtin.txt", b.Bytes())
+	lines.WriteByte('\n')
+	total := 0
+	for _, c := range tracer.Chains() {
+		fmt.Fprintf(&lines, "%-10s", c.Name)
+		for _, k := range categories {
+			fmt.Fprintf(&lines, " %8d", counts[c.ID][k])
+			total += counts[c.ID][k]
+		}
+		lines.WriteByte('\n')
+	}
+	if total != s.Len() {
+		t.Errorf("the table has %d labels of %d: a category is missing", total, s.Len())
+	}
+	golden(t, "builtin.txt", fmt.Appendf(nil, "version %s\nsha256 %s\nlabels %d\nnames %d\n\n%s", label.Version, s.SHA256(), s.Len(), len(names), lines.String()))
+	doc, err := os.ReadFile("label.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(lines.String()) {
+		if !bytes.Contains(doc, []byte("//\t"+line)) {
+			t.Errorf("the package comment does not have the line %q", line)
+		}
+	}
 }
 
 func TestBuiltinFacts(t *testing.T) {
@@ -153,11 +177,12 @@ func TestNoImportMovesABuiltinService(t *testing.T) {
 	for _, said := range []string{"scam", "sanctioned", "exchange", "mixer", "burn", "other"} {
 		t.Run(said, func(t *testing.T) {
 			plain, s := label.New(), label.New()
-			in := "chain,address,name,category,confidence,source\n"
+			var in strings.Builder
+			in.WriteString("chain,address,name,category,confidence,source\n")
 			for l := range plain.All() {
-				in += fmt.Sprintf("%d,%s,Somebody,%s,100,Built-in\n", l.Wallet.Chain, l.Wallet.Address, said)
+				fmt.Fprintf(&in, "%d,%s,Somebody,%s,100,Built-in\n", l.Wallet.Chain, l.Wallet.Address, said)
 			}
-			if _, err := s.ReadCSV(strings.NewReader(in), "poison.csv"); err != nil {
+			if _, err := s.ReadCSV(strings.NewReader(in.String()), "poison.csv"); err != nil {
 				t.Fatal(err)
 			}
 			for l := range plain.All() {

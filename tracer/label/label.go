@@ -11,19 +11,29 @@
 // # The built-in set
 //
 // builtin.csv is the project's own table of plain facts: this address, on this
-// chain, is a wallet or a contract of this service. A service is in it when
-// many people use it and its name means something to them; deposit addresses,
-// persons and suspects never are. A row is there only if two public
-// collections of labels, kept by different projects, name the same service for
-// the same address on the same chain, and none names anything bad. A test
-// holds every row to that wherever the collections are at hand. Of the chains
-// of [tracer.Chains], the collections say this much about Ethereum, BNB Smart
-// Chain, Arbitrum and OP Mainnet; on the others the built-in set has the facts
-// of the protocol only.
+// chain, is a wallet or a contract of this service. Names and addresses are
+// facts; no file of others is copied. A service is in it when many people use
+// it and its name means something to them; deposit addresses, persons and
+// suspects never are. A row is there only if two public collections of labels,
+// kept by different projects, name the same service for the same address on
+// the same chain, and none names anything bad. A test holds every row to that
+// wherever the collections are at hand. Two collections can share a mistake:
+// most of them began with the name tags of explorers.
 //
-// Those facts are not in the table but made from code: the token contracts of
-// [tracer.Chains], the zero address, the precompiled contracts and the address
-// 0x…dEaD, on each chain.
+// Of the chains of [tracer.Chains], the collections say this much about
+// Ethereum, BNB Smart Chain, Arbitrum and OP Mainnet only. The rest of the set
+// are facts of the protocol, made from code: the token contracts of the chain
+// table, wrapped coins (swap), the zero address, the precompiled contracts and
+// the address 0x…dEaD (burn), on each chain. The labels by chain and category:
+//
+//	           exchange   bridge     swap    mixer  lending  payment gambling   issuer    token     burn
+//	ethereum        312      106       65       33       32        3        4        2        3       11
+//	optimism          4        7        6        0        5        0        0        0        5       11
+//	bsc              35       18        6        0        0        0        1        0        3       11
+//	polygon           0        0        1        0        0        0        0        0        4       11
+//	base              0        0        1        0        0        0        0        0        4       11
+//	arbitrum          4       16        6        4        5        0        0        0        4       11
+//	avalanche         0        0        1        0        0        0        0        0        5       11
 package label
 
 import "slices"

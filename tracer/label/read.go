@@ -19,7 +19,7 @@ import (
 // chains has one million; a hostile one takes 150 times its size in memory.
 const (
 	MaxCSV     = 64 << 20
-	MaxTagPack = 4 << 20
+	MaxTagPack = 2 << 20
 )
 
 // Load adds the labels of a file to the set: .csv is read by [Set.ReadCSV],

@@ -2,6 +2,7 @@ package label_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -197,9 +198,16 @@ func TestReadRefuses(t *testing.T) {
 		{"a field twice", readTagPack, "label: a\nlabel: b\ntags: []\n", `f, line 2: the field "label" stands twice`},
 		{"tags inside a tag", readTagPack, "tags:\n- tags: []\n", "f, line 2: a tag holds tags"},
 		{"a map as a concept", readTagPack, "tags:\n- concepts: [{}]\n", "f, line 2: a concept is not an id"},
+		{"a list as a label", readTagPack, "tags:\n- {address: '" + addr1 + "', network: ETH,\n   label: [a]}\n", "f, line 3: label is not a text"},
+		{"a map as an address", readTagPack, "tags:\n- {address: {a: b}, network: ETH, label: a}\n", "f, line 2: address is not a text"},
+		{"a list as a confidence, for all", readTagPack, "confidence: [ownership]\ntags:\n" + tag, "f, line 1: confidence is not a text"},
+		{"a map as an actor", readTagPack, "tags:\n- {actor: {a: b}}\n", "f, line 2: actor is not a text"},
+		{"a text as concepts", readTagPack, "tags:\n- {concepts: exchange}\n", "f, line 2: concepts is not a list of ids"},
+		{"a map as tags", readTagPack, "tags: {a: b}\n", "f, line 1: tags is not a list"},
+		{"a bomb", readTagPack, bomb(), "f, line 10: only plain fields are read"},
 		{"two documents", readTagPack, "tags:\n" + tag + "---\ntags: []\n", "f, line 3: a second YAML document begins here"},
 		{"a TagPack that is too deep", readTagPack, strings.Repeat("[", 20_000), "f is not YAML: exceeded max depth"},
-		{"a TagPack that is too large", readTagPack, "tags:\n" + strings.Repeat(tag, label.MaxTagPack/len(tag)), "f is larger than 4 MB"},
+		{"a TagPack that is too large", readTagPack, "tags:\n" + strings.Repeat(tag, label.MaxTagPack/len(tag)), "f is larger than 2 MB"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := label.New()
@@ -215,6 +223,44 @@ func TestReadRefuses(t *testing.T) {
 				t.Error("the set changed")
 			}
 		})
+	}
+}
+
+// bomb is a file whose tags would be ten to the ninth, if aliases were followed.
+func bomb() string {
+	var b strings.Builder
+	b.WriteString("a: &a [x, x, x, x, x, x, x, x, x, x]\n")
+	for c := 'b'; c < 'j'; c++ {
+		fmt.Fprintf(&b, "%c: &%c [%s*%c]\n", c, c, strings.Repeat(fmt.Sprintf("*%c, ", c-1), 9), c-1)
+	}
+	return b.String() + "tags: *i\n"
+}
+
+// Actors give the wallets of a business one name.
+func TestActors(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("network: ETH\nconfidence: service_data\ncategory: exchange\nactor: okex\ntags:\n")
+	for i, actor := range []string{"", ", actor: cryptocom", ", actor: bybit", ", actor: lazarus, abuse: service_hack", ", actor: ''"} {
+		fmt.Fprintf(&b, "- {address: '0x%040x', label: wallet %d%s}\n", 0xabc0+i, i, actor)
+	}
+	in := b.String()
+	s := label.New()
+	if _, err := s.ReadTagPack(strings.NewReader(in), "p.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"OKX", "Crypto.com", "bybit", "wallet 3", "wallet 4"} {
+		ls := s.Of(wallet(1, fmt.Sprintf("0x%040x", 0xabc0+i)))
+		if len(ls) != 1 || ls[0].Name != want {
+			t.Errorf("tag %d is %v, want the name %q", i, ls, want)
+		}
+	}
+	// Without the built-in set there are no names, but the ids.
+	var bare label.Set
+	if _, err := bare.ReadTagPack(strings.NewReader(in), "p.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if ls := bare.Of(wallet(1, fmt.Sprintf("0x%040x", 0xabc0))); len(ls) != 1 || ls[0].Name != "okex" {
+		t.Errorf("tag 0 is %v, want the name okex", ls)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"scamtrace/tracer"
@@ -17,7 +18,9 @@ import (
 //
 //	address     of the wallet; a tag of a transaction is left out
 //	network     its chain; where it is absent, currency
-//	label       the name
+//	label       the name, unless the tag has an actor and is of a service
+//	actor       an id of GraphSense's list of actors; gives all wallets of a
+//	            business one name, that of the built-in set if it has it
 //	abuse, category, concepts
 //	            the first that this package knows gives the category, in this order
 //	confidence  an id of GraphSense's list, from ownership to unknown
@@ -30,7 +33,7 @@ import (
 // was. YAML aliases are refused. name is the file's.
 func (s *Set) ReadTagPack(r io.Reader, name string) (notes []string, err error) {
 	name = tracer.CleanText(name, 200)
-	p := pack{name: name, elsewhere: make(map[string]int), levels: make(map[string]int)}
+	p := pack{name: name, actors: s.actors(), elsewhere: make(map[string]int), levels: make(map[string]int)}
 	in := &capped{r: r, left: MaxTagPack}
 	dec := yaml.NewDecoder(in)
 	var doc, more yaml.Node
@@ -62,6 +65,7 @@ func (s *Set) ReadTagPack(r io.Reader, name string) (notes []string, err error) 
 // A pack is a TagPack while it is read.
 type pack struct {
 	name      string
+	actors    map[string]string // ids → names of services
 	header    fields
 	labels    []Label
 	elsewhere map[string]int // tags of chains that are not traced, by network
@@ -96,7 +100,7 @@ func (p *pack) fail(at *yaml.Node, format string, args ...any) error {
 	return fmt.Errorf("%w: %s, line %d: "+format, append([]any{tracer.ErrUsage, p.name, at.Line}, args...)...)
 }
 
-// fields are the scalars of a map, and its concepts, by key.
+// fields are the texts of a map, and its concepts, by key.
 type fields map[string]string
 
 func (p *pack) read(doc *yaml.Node) error {
@@ -148,7 +152,11 @@ func (p *pack) fields(m *yaml.Node) (f fields, tags *yaml.Node, err error) {
 		switch {
 		case k.Value == "tags":
 			tags = v
-		case k.Value == "concepts" && v.Kind == yaml.SequenceNode:
+		case !slices.Contains(read, k.Value) || v.ShortTag() == "!!null":
+		case k.Value == "concepts":
+			if v.Kind != yaml.SequenceNode {
+				return nil, nil, p.fail(v, "concepts is not a list of ids")
+			}
 			var ids []string
 			for _, c := range v.Content {
 				if c.Kind != yaml.ScalarNode {
@@ -157,12 +165,17 @@ func (p *pack) fields(m *yaml.Node) (f fields, tags *yaml.Node, err error) {
 				ids = append(ids, c.Value)
 			}
 			f[k.Value] = strings.Join(ids, " ")
-		case v.Kind == yaml.ScalarNode && v.Tag != "!!null":
+		case v.Kind != yaml.ScalarNode:
+			return nil, nil, p.fail(v, "%s is not a text", k.Value)
+		default:
 			f[k.Value] = strings.TrimSpace(v.Value)
 		}
 	}
 	return f, tags, nil
 }
+
+// read are the fields that are read.
+var read = []string{"address", "tx_hash", "network", "currency", "label", "actor", "abuse", "category", "concepts", "confidence", "source"}
 
 // field is a field of a tag or else of the header.
 func (p *pack) field(f fields, name string) string {
@@ -185,6 +198,9 @@ func (p *pack) tag(at *yaml.Node, f fields) error {
 		return p.fail(at, "a tag has neither network nor currency, so its chain is not known")
 	}
 	l := Label{Name: p.field(f, "label"), Category: p.category(f)}
+	if id := p.field(f, "actor"); id != "" && l.Category.Service() {
+		l.Name = cmp.Or(p.actors[plain(id)], id)
+	}
 	known := false
 	if l.Wallet.Chain, known = networks[strings.ToLower(network)]; !known {
 		p.elsewhere[tracer.CleanText(network, 20)]++
@@ -210,6 +226,41 @@ func (p *pack) tag(at *yaml.Node, f fields) error {
 	}
 	p.labels = append(p.labels, l)
 	return nil
+}
+
+// actors returns the names of the built-in services in s by actor ids.
+func (s *Set) actors() map[string]string {
+	names := make(map[string]string)
+	for l := range s.All() {
+		if l.Source == Builtin {
+			names[plain(l.Name)] = l.Name
+		}
+	}
+	for id, name := range renamed {
+		if names[plain(name)] == name {
+			names[id] = name
+		}
+	}
+	return names
+}
+
+// renamed are the ids of GraphSense's actors whose names are others now, or
+// longer.
+var renamed = map[string]string{
+	"bitmax": "AscendEX", "gate": "Gate.io", "huobi": "HTX", "kyber": "KyberSwap", "mxc": "MEXC", "okex": "OKX", "tornado": "Tornado Cash",
+}
+
+// plain leaves the letters and digits of a name, as ids of actors do.
+func plain(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+			return r
+		case 'A' <= r && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return -1
+	}, name)
 }
 
 // category reads the fields that say what a tagged wallet is. An abuse comes
