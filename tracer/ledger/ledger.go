@@ -355,12 +355,9 @@ func (r *run) take(i int, wallet, asset uint32, amount *uint256.Int) uint256.Int
 // if that counts.
 func (r *run) unseen(i int, a *account, amount *uint256.Int) {
 	e := &r.Entries[i]
-	if e.Kind == tracer.KindFee || !r.Assets[a.asset].Known || !r.counts(a, e) {
-		return
-	}
 	var have, missing uint256.Int
 	have.Add(&a.traced, &a.clean)
-	if !have.Lt(amount) {
+	if !have.Lt(amount) || e.Kind == tracer.KindFee || !r.Assets[a.asset].Known || !r.counts(a, e) {
 		return
 	}
 	missing.Sub(amount, &have)

@@ -385,6 +385,31 @@ func TestUnseenMoney(t *testing.T) {
 	}
 }
 
+// TestCrowdedTransaction plays transactions that are too large to be netted,
+// within a second or so, and no money is lost in them.
+func TestCrowdedTransaction(t *testing.T) {
+	for _, n := range []uint32{maxValues - 2, maxValues + 2, maxParts - 2, maxParts + 2} {
+		for asset := range uint32(2) {
+			// Everybody pays everybody's neighbour, in two assets, the last first.
+			in := Input{Wallets: int(n) + 1, Assets: []Asset{{Known: true, Value: asset == 1}, {Known: true}},
+				Payments: []Payment{{Tx: 0, Wallet: n / 2}}, Worth: worth, Drift: 5}
+			in.Entries = append(in.Entries, Entry{From: n, To: n / 2, Kind: tracer.KindToken, Amount: *uint256.NewInt(1_000_000)})
+			for i := range n / 2 {
+				in.Entries = append(in.Entries,
+					Entry{From: i + 1, To: i, Tx: 1, Kind: tracer.KindToken, Amount: *uint256.NewInt(1_000)},
+					Entry{From: i, To: i + n/2, Tx: 1, Kind: tracer.KindToken, Asset: 1, Amount: *uint256.NewInt(1)})
+			}
+			r, err := Run(in)
+			if err != nil {
+				t.Fatalf("%d transfers: %v", n, err)
+			}
+			if got := r.Totals[0].Reported.Uint64(); got != 1_000_000 {
+				t.Errorf("%d transfers: %d reported, want 1000000", n, got)
+			}
+		}
+	}
+}
+
 func TestIntervals(t *testing.T) {
 	b := newBook(t, `
 		t1 victim s 100 USDT

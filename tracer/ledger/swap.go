@@ -15,7 +15,9 @@ const (
 	maxParts = 2_000
 	// maxPaths bounds the pairs of payers and payees whose ways are looked for,
 	// times the transfers to look through.
-	maxPaths = 1 << 22
+	maxPaths = 1 << 20
+	// maxValues bounds what is put in order, which takes its square.
+	maxValues = 200
 )
 
 // transaction plays the entries i to j, which are one transaction.
@@ -30,12 +32,12 @@ const (
 func (r *run) transaction(i, j int) {
 	defer r.settle()
 	if n := j - i; n > 1 && n <= maxParts {
-		if r.Assets[r.Entries[i].Asset].Value {
+		if n <= maxValues && r.Assets[r.Entries[i].Asset].Value {
 			r.values(i, j)
 			return
 		}
 		if r.mixed(i, j) {
-			if x := r.net(i, j, false); x.swaps() {
+			if x := r.net(i, j, false); x.paths() <= maxPaths && x.swaps() {
 				x.play()
 				return
 			}

@@ -9,11 +9,11 @@ import (
 	"scamtrace/tracer/walk"
 )
 
-// BenchmarkRun walks from hundreds of wallets in a world of 300,000
+// BenchmarkRun walks from hundreds of wallets in a world of 100,000
 // transfers with no bound and through services, so that most of them are read,
 // out of memory: what is measured is accounting and choosing. transfers/s counts what was read.
 func BenchmarkRun(b *testing.B) {
-	w := newWorld(b, devnet.Config{Transfers: 300_000})
+	w := newWorld(b, devnet.Config{Transfers: 100_000})
 	o := w.opts
 	service := o.Service
 	o.Service = func(x tracer.Wallet) (string, ledger.Stop) {
