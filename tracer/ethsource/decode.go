@@ -44,6 +44,7 @@ type tx struct {
 	To        *common.Address `json:"to"`
 	Value     *hexutil.U256   `json:"value"`
 	Gas       hexutil.Uint64  `json:"gas"`
+	GasPrice  *hexutil.U256   `json:"gasPrice"`
 	Index     hexutil.Uint64  `json:"transactionIndex"`
 	Block     *hexutil.Uint64 `json:"blockNumber"`
 	BlockHash common.Hash     `json:"blockHash"`
@@ -87,6 +88,26 @@ type trace struct {
 	Index uint64      `json:"transactionPosition"`
 	Block uint64      `json:"blockNumber"`
 	Hash  common.Hash `json:"blockHash"`
+}
+
+// UnmarshalJSON reads a row. Rewards for a block are of no transaction.
+func (r *trace) UnmarshalJSON(b []byte) error {
+	type plain trace
+	row := struct {
+		*plain
+		Tx    *common.Hash `json:"transactionHash"`
+		Index *uint64      `json:"transactionPosition"`
+	}{plain: (*plain)(r)}
+	if err := json.Unmarshal(b, &row); err != nil {
+		return err
+	}
+	if row.Tx != nil {
+		r.Tx = *row.Tx
+	}
+	if row.Index != nil {
+		r.Index = *row.Index
+	}
+	return nil
 }
 
 // A traceError is the error of a row: a text when the call failed, and an

@@ -315,7 +315,7 @@ func (s *Source) fetchReceipts(ctx context.Context, p *purse, txs []common.Hash)
 	for i, tx := range txs {
 		calls[i] = rpc.BatchElem{Method: "eth_getTransactionReceipt", Args: []any{tx}, Result: &out[i]}
 	}
-	return out, s.c.sure(ctx, p, calls, func(i int) error {
+	if err := s.c.sure(ctx, p, calls, func(i int) error {
 		r := out[i]
 		if r == nil || r.Tx != txs[i] {
 			return s.c.unusable("it does not show the receipt of a transaction of the chain")
@@ -327,6 +327,27 @@ func (s *Source) fetchReceipts(ctx context.Context, p *purse, txs []common.Hash)
 			}
 		}
 		return s.agree(uint64(r.Block), r.Hash)
+	}); err != nil {
+		return nil, err
+	}
+	return out, s.prices(ctx, p, out)
+}
+
+// prices fills in what gas cost where receipts do not say, as those of before
+// London do not on some nodes: then it is what the transaction offered.
+func (s *Source) prices(ctx context.Context, p *purse, rs []*receipt) error {
+	rs = slices.DeleteFunc(slices.Clone(rs), func(r *receipt) bool { return r.GasPrice != nil })
+	txs := make([]*tx, len(rs))
+	calls := make([]rpc.BatchElem, len(rs))
+	for i, r := range rs {
+		calls[i] = rpc.BatchElem{Method: "eth_getTransactionByHash", Args: []any{r.Tx}, Result: &txs[i]}
+	}
+	return s.c.sure(ctx, p, calls, func(i int) error {
+		if x := txs[i]; x == nil || x.Hash != rs[i].Tx || x.GasPrice == nil {
+			return s.c.unusable("it shows neither in the receipt nor in the transaction what gas cost")
+		}
+		rs[i].GasPrice = txs[i].GasPrice
+		return nil
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -223,4 +224,15 @@ func TestReorg(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.compare(t, q, ans, true)
+}
+
+// freePort is a port of the loopback interface that nobody listened on a moment ago.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/big"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -374,15 +373,4 @@ func (s *scene) compare(t *testing.T, q tracer.Query, ans tracer.Answer, blind b
 	if len(ans.Transfers) != len(want) {
 		t.Errorf("%d transfers, want %d", len(ans.Transfers), len(want))
 	}
-}
-
-// freePort is a port of the loopback interface that nobody listened on a moment ago.
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
