@@ -1,12 +1,17 @@
 // Package price says what an amount was worth in US dollars when it moved.
 //
-// Dollar tokens of the chain table are worth a dollar; a wrapped coin is worth
-// the coin; everything else has the prices it was given, each from a day on.
+// Dollar tokens of the chain table are taken to be worth a dollar, at all times;
+// a wrapped coin is worth the coin; everything else has the prices it was
+// given, each from a time on and from a source ([Quote]). A token that is not
+// in the chain table has no price, whatever anybody quotes for it.
+//
 // What it promises: integer arithmetic throughout, rounded half up to a
-// millionth of a dollar; and a missing price is missing, never zero.
+// millionth of a dollar; a missing price is missing, never zero; every value
+// names its source; and a file of prices is read whole or not at all.
 package price
 
 import (
+	"bufio"
 	"cmp"
 	"crypto/sha256"
 	"encoding/csv"
@@ -32,49 +37,63 @@ const MaxAge = 48 * time.Hour
 // MaxFile bounds a price file, in bytes.
 const MaxFile = 64 << 20
 
+// List is the source of quotes that name none.
+const List = "price list"
+
+// A Quote says what a whole unit of an asset was worth from a time on, until
+// the next quote or for [MaxAge].
+type Quote struct {
+	Asset  tracer.Asset
+	Time   uint64        // Unix seconds
+	Price  tracer.Micros // more than zero
+	Source string        // who says so; empty: [List]
+}
+
 // A Book knows prices. Make one with [New]. It is safe for concurrent reads
 // once it is filled.
 type Book struct {
 	chains map[uint64]tracer.Chain
-	days   map[tracer.Asset][]point // by time
-}
-
-// A point is a price from a time on, in millionths of a dollar per whole unit.
-type point struct {
-	time  uint64
-	price tracer.Micros
+	quotes map[tracer.Asset][]Quote // by time
 }
 
 // New returns a book that knows the dollar tokens and the decimals of chains.
 func New(chains ...tracer.Chain) *Book {
-	b := &Book{chains: make(map[uint64]tracer.Chain), days: make(map[tracer.Asset][]point)}
+	b := &Book{chains: make(map[uint64]tracer.Chain), quotes: make(map[tracer.Asset][]Quote)}
 	for _, c := range chains {
 		b.chains[c.ID] = c
 	}
 	return b
 }
 
-// Set says that from a time on (Unix seconds) a whole unit of an asset is
-// worth price. It replaces a price for the same time. Prices that are not
-// positive are ignored.
+// Set adds a quote of the [List].
 func (b *Book) Set(a tracer.Asset, time uint64, price tracer.Micros) {
-	if price <= 0 {
-		return
+	b.Add(Quote{Asset: a, Time: time, Price: price})
+}
+
+// Add adds quotes. One replaces another of the same asset and time. A price that
+// is not more than zero is no price, and ignored.
+func (b *Book) Add(quotes ...Quote) {
+	touched := make(map[tracer.Asset]bool)
+	for _, q := range quotes {
+		if q.Price > 0 {
+			q.Source = cmp.Or(tracer.CleanText(q.Source, 80), List)
+			b.quotes[q.Asset] = append(b.quotes[q.Asset], q)
+			touched[q.Asset] = true
+		}
 	}
-	ps := b.days[a]
-	i, ok := slices.BinarySearchFunc(ps, time, func(p point, t uint64) int { return cmp.Compare(p.time, t) })
-	if ok {
-		ps[i].price = price
-		return
+	for a := range touched {
+		qs := b.quotes[a]
+		slices.Reverse(qs) // of the same time the last one counts
+		slices.SortStableFunc(qs, func(x, y Quote) int { return cmp.Compare(x.Time, y.Time) })
+		b.quotes[a] = slices.CompactFunc(qs, func(x, y Quote) bool { return x.Time == y.Time })
 	}
-	b.days[a] = slices.Insert(ps, i, point{time, price})
 }
 
 // USD returns what an amount of base units was worth at a time (Unix seconds),
 // and where the price is from: "stablecoin", "value" for an asset that is
-// dollars, or "price list". ok is false where no price is known that is at
-// most [MaxAge] old. Values above what [tracer.Micros] can hold stay at its
-// largest.
+// dollars, or the source of the quote. ok is false where no price is known that
+// is at most [MaxAge] old. Values above what [tracer.Micros] can hold stay at
+// its largest.
 func (b *Book) USD(a tracer.Asset, amount *uint256.Int, time uint64) (usd tracer.Micros, source string, ok bool) {
 	c, known := b.chains[a.Chain]
 	if !known {
@@ -84,52 +103,55 @@ func (b *Book) USD(a tracer.Asset, amount *uint256.Int, time uint64) (usd tracer
 	if !known {
 		return 0, "", false
 	}
-	price := tracer.Dollar
+	q := Quote{Price: tracer.Dollar}
 	switch t, _ := c.Token(a); {
 	case a.Kind == tracer.USD:
-		source = "value"
+		q.Source = "value"
 	case t.Stable:
-		source = "stablecoin"
+		q.Source = "stablecoin"
 	default:
 		if t.Wrapped {
 			a = tracer.NativeOf(a.Chain)
 		}
-		if price, ok = b.at(a, time); !ok {
+		if q, ok = b.at(a, time); !ok {
 			return 0, "", false
 		}
-		source = "price list"
 	}
 	unit := new(uint256.Int).Exp(uint256.NewInt(10), uint256.NewInt(uint64(decimals)))
-	v, overflow := new(uint256.Int).MulDivOverflow(amount, uint256.NewInt(uint64(price)), unit)
-	rest := new(uint256.Int).MulMod(amount, uint256.NewInt(uint64(price)), unit)
+	v, overflow := new(uint256.Int).MulDivOverflow(amount, uint256.NewInt(uint64(q.Price)), unit)
+	rest := new(uint256.Int).MulMod(amount, uint256.NewInt(uint64(q.Price)), unit)
 	if half := rest.Lsh(rest, 1); !half.Lt(unit) {
 		v.AddUint64(v, 1)
 	}
 	if overflow || !v.IsUint64() || v.Uint64() > math.MaxInt64 {
-		return math.MaxInt64, source, true
+		return math.MaxInt64, q.Source, true
 	}
-	return tracer.Micros(v.Uint64()), source, true
+	return tracer.Micros(v.Uint64()), q.Source, true
 }
 
-// at returns the latest price at or before a time.
-func (b *Book) at(a tracer.Asset, at uint64) (tracer.Micros, bool) {
-	ps := b.days[a]
-	i, ok := slices.BinarySearchFunc(ps, at, func(p point, t uint64) int { return cmp.Compare(p.time, t) })
+// at returns the latest quote at or before a time.
+func (b *Book) at(a tracer.Asset, at uint64) (Quote, bool) {
+	qs := b.quotes[a]
+	i, ok := slices.BinarySearchFunc(qs, at, func(q Quote, t uint64) int { return cmp.Compare(q.Time, t) })
 	if !ok {
 		i--
 	}
-	if i < 0 || at-ps[i].time > uint64(MaxAge/time.Second) {
-		return 0, false
+	if i < 0 || at-qs[i].Time > uint64(MaxAge/time.Second) {
+		return Quote{}, false
 	}
-	return ps[i].price, true
+	return qs[i], true
 }
 
-// SHA256 names the prices of the book, in hexadecimal.
+// SHA256 names the quotes of the book, in hexadecimal.
 func (b *Book) SHA256() string {
 	h := sha256.New()
-	for _, a := range slices.SortedFunc(maps.Keys(b.days), tracer.Asset.Compare) {
-		for _, p := range b.days[a] {
-			fmt.Fprintf(h, "%s,%d,%d\n", a, p.time, p.price)
+	for _, a := range slices.SortedFunc(maps.Keys(b.quotes), tracer.Asset.Compare) {
+		for _, q := range b.quotes[a] {
+			fmt.Fprintf(h, "%s,%d,%d", a, q.Time, q.Price)
+			if q.Source != List {
+				fmt.Fprintf(h, ",%q", q.Source)
+			}
+			fmt.Fprintln(h)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
@@ -137,22 +159,35 @@ func (b *Book) SHA256() string {
 
 // ReadCSV adds prices from a file with the columns asset (CAIP-19, as in
 // eip155:1/slip44:60), time (2026-01-31, RFC 3339 or Unix seconds) and usd (a
-// decimal number per whole unit, at most six decimals). name is the file's, for
-// errors, which name its line and wrap [tracer.ErrUsage].
+// decimal number per whole unit, at most six decimals). name is the file's; it
+// is the source of the quotes. Errors name the line and wrap
+// [tracer.ErrUsage]; after one the book is as it was. Two prices of an asset at
+// one time are an error, unless they are the same.
 func (b *Book) ReadCSV(r io.Reader, name string) error {
-	cr := csv.NewReader(io.LimitReader(r, MaxFile))
+	name = tracer.CleanText(name, 200)
+	in := bufio.NewReader(io.LimitReader(r, MaxFile+4))
+	if head, _ := in.Peek(3); string(head) == "\ufeff" {
+		_, _ = in.Discard(3) // the mark that some spreadsheets put before the text
+	}
+	cr := csv.NewReader(in)
 	cr.ReuseRecord = true
+	line := 1
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s, line %d: "+format, append([]any{tracer.ErrUsage, name, line}, args...)...)
+	}
+	type moment struct {
+		asset tracer.Asset
+		time  uint64
+	}
+	prices := make(map[moment]tracer.Micros)
+	var quotes []Quote
 	for first := true; ; first = false {
 		row, err := cr.Read()
+		if cr.InputOffset() > MaxFile {
+			return fmt.Errorf("%w: %s is larger than %d MB; please split it", tracer.ErrUsage, name, MaxFile>>20)
+		}
 		if err == io.EOF && !first {
-			return nil
-		}
-		line := 1
-		if err == nil {
-			line, _ = cr.FieldPos(0)
-		}
-		fail := func(format string, args ...any) error {
-			return fmt.Errorf("%w: %s, line %d: "+format, append([]any{tracer.ErrUsage, name, line}, args...)...)
+			break
 		}
 		if pe, ok := errors.AsType[*csv.ParseError](err); ok {
 			line = pe.Line
@@ -167,20 +202,27 @@ func (b *Book) ReadCSV(r io.Reader, name string) error {
 			}
 			continue
 		}
-		a, err := tracer.ParseAsset(row[0])
-		if err != nil {
-			return fail("%v", err)
+		line, _ = cr.FieldPos(0)
+		q := Quote{Source: name}
+		if q.Asset, err = tracer.ParseAsset(row[0]); err != nil {
+			return fail("%q is not a CAIP-19 id like eip155:1/slip44:60", tracer.CleanText(row[0], 80))
 		}
-		t, err := parseTime(row[1])
-		if err != nil {
+		if q.Time, err = parseTime(row[1]); err != nil {
 			return fail("%q is not a time; write 2026-01-31", tracer.CleanText(row[1], 40))
 		}
-		p, ok := parseUSD(row[2])
-		if !ok {
+		ok := false
+		if q.Price, ok = parseUSD(row[2]); !ok {
 			return fail("%q is not a price in dollars; write 1234.5", tracer.CleanText(row[2], 40))
 		}
-		b.Set(a, t, p)
+		m := moment{q.Asset, q.Time}
+		if p, twice := prices[m]; twice && p != q.Price {
+			return fail("%s has another price at this time in a line above", q.Asset)
+		}
+		prices[m] = q.Price
+		quotes = append(quotes, q)
 	}
+	b.Add(quotes...)
+	return nil
 }
 
 func parseTime(s string) (uint64, error) {

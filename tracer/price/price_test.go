@@ -2,11 +2,14 @@ package price_test
 
 import (
 	"errors"
+	"io"
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"scamtrace/tracer"
 	"scamtrace/tracer/price"
@@ -85,16 +88,69 @@ func TestReadCSV(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"", "line 1: the columns must be"},
 		{"a,b\n", "line 1: the columns must be"},
-		{"asset,time,usd\nETH,2026-01-01,1\n", "line 2: asset \"ETH\""},
+		{"asset,time,usd\nETH,2026-01-01,1\n", "line 2: \"ETH\" is not a CAIP-19 id"},
 		{"asset,time,usd\neip155:1/slip44:60,soon,1\n", "line 2: \"soon\" is not a time"},
 		{"asset,time,usd\neip155:1/slip44:60,1,-1\n", "line 2: \"-1\" is not a price"},
 		{"asset,time,usd\neip155:1/slip44:60,1,0\n", "line 2: \"0\" is not a price"},
 		{"asset,time,usd\nx,y\n", "line 2: wrong number of fields"},
+		{"asset,time,usd\n\"x\n", "line 2: extraneous or missing"},
+		{"asset,time,usd\neip155:1/slip44:60,1,2\neip155:1/slip44:60,1,2\neip155:1/slip44:60,1,3\n", "line 4: eip155:1/slip44:60 has another price at this time"},
+		{"asset,time,usd\n" + strings.Repeat("eip155:1/slip44:60,2026-01-01,2000.5\n", price.MaxFile/36), "p.csv is larger than 64 MB"},
 	} {
-		err := price.New(eth).ReadCSV(strings.NewReader(tt.in), "p.csv")
+		b := price.New(eth)
+		err := b.ReadCSV(strings.NewReader(tt.in), "p.csv")
 		if !errors.Is(err, tracer.ErrUsage) || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("ReadCSV(%q) says %v, want %q", tt.in, err, tt.want)
+			t.Errorf("ReadCSV(%.80q) says %v, want %q", tt.in, err, tt.want)
 		}
+		if b.SHA256() != price.New(eth).SHA256() {
+			t.Errorf("ReadCSV(%.80q) is an error and left prices", tt.in)
+		}
+	}
+	broken := errors.New("broken disk")
+	if err := b.ReadCSV(io.MultiReader(strings.NewReader("asset,time,usd\n"), iotest.ErrReader(broken)), "p.csv"); !errors.Is(err, broken) || errors.Is(err, tracer.ErrUsage) {
+		t.Errorf("ReadCSV of a broken disk says %v", err)
+	}
+}
+
+// TestQuotes: each value names the source of the quote it rests on, and the
+// order in which quotes come makes no difference, but for the same time.
+func TestQuotes(t *testing.T) {
+	eth, _ := tracer.ChainNamed("ethereum")
+	coin, one := tracer.NativeOf(1), uint256.NewInt(1e18)
+	b, c := price.New(eth), price.New(eth)
+	quotes := []price.Quote{
+		{coin, 1000, 2 * tracer.Dollar, "a feed\u202e at 0x12"}, {coin, 3000, 4 * tracer.Dollar, ""},
+		{coin, 2000, 3 * tracer.Dollar, "another"}, {coin, 2500, 0, "nobody"}, {coin, 2600, -1, "nobody"},
+	}
+	b.Add(quotes...)
+	slices.Reverse(quotes)
+	for _, q := range quotes {
+		c.Add(q)
+	}
+	for _, tt := range []struct {
+		at     uint64
+		usd    tracer.Micros
+		source string
+	}{{999, 0, ""}, {1000, 2 * tracer.Dollar, "a feed at 0x12"}, {2700, 3 * tracer.Dollar, "another"}, {3000, 4 * tracer.Dollar, price.List}} {
+		for _, book := range []*price.Book{b, c} {
+			if usd, source, ok := book.USD(coin, one, tt.at); usd != tt.usd || source != tt.source || ok != (tt.source != "") {
+				t.Errorf("USD at %d = %d, %q, %v, want %d, %q", tt.at, usd, source, ok, tt.usd, tt.source)
+			}
+		}
+	}
+	if b.SHA256() != c.SHA256() {
+		t.Error("the hash depends on the order of adding")
+	}
+	c.Set(coin, 2000, 3*tracer.Dollar)
+	if _, source, _ := c.USD(coin, one, 2000); source != price.List || c.SHA256() == b.SHA256() {
+		t.Errorf("a quote of the same time is from %q, and the hash is the same: %v", source, c.SHA256() == b.SHA256())
+	}
+	in := "\ufeffasset,time,usd\neip155:1/slip44:60,1970-01-02,5\n"
+	if err := c.ReadCSV(strings.NewReader(in), "my\x00 prices.csv"); err != nil {
+		t.Fatal(err)
+	}
+	if usd, source, _ := c.USD(coin, one, 86_400); usd != 5*tracer.Dollar || source != "my prices.csv" {
+		t.Errorf("a price of a file is %d from %q", usd, source)
 	}
 }
 
