@@ -36,7 +36,10 @@ type Input struct {
 // Build writes a walk down as a report. It is pure: the same input gives the
 // same report.
 func Build(in Input) *Report {
-	b := &builder{Input: in, w: in.Walk, chain: &in.Walk.Chain}
+	b := &builder{Input: in, w: in.Walk, chain: &in.Walk.Chain, seed: make(map[tracer.Wallet]bool)}
+	for _, s := range b.w.Seeds {
+		b.seed[s.Wallet] = true
+	}
 	r := &Report{
 		Schema: Schema,
 		Tool:   Tool{"scamtrace", in.Version},
@@ -65,7 +68,7 @@ func Build(in Input) *Report {
 	r.Gaps = b.gaps()
 	r.Wallets = b.wallets(r.Clusters)
 	r.Totals = b.totals(r)
-	r.Policies = []Policy{{Name: r.Parameters.Policy, Exited: b.list(b.exited), Held: b.list(b.held)}}
+	r.Policies = b.policies()
 	for _, rule := range cluster.Rules() {
 		r.Rules = append(r.Rules, Rule{string(rule), rule.Method(), cluster.Measured(rule).String()})
 	}
@@ -86,6 +89,7 @@ type builder struct {
 	w     *walk.Result
 	chain *tracer.Chain
 
+	seed     map[tracer.Wallet]bool
 	deposits map[common.Address]Label // of addresses that forward only to one service
 	assets   []asset
 	hexes    []string // of wallets that were named, by wallet
@@ -108,8 +112,8 @@ type asset struct {
 
 // a life is what traced money did at one wallet.
 type life struct {
-	received, sent, held, exited, off, gap money
-	first, last                            uint64
+	received, assumed, sent, held, exited, off, gap money
+	first, last                                     uint64
 }
 
 // A flow is all traced transfers of one asset between two wallets.
@@ -299,6 +303,9 @@ func (b *builder) play() {
 		t := b.w.Entries[r.Entry].Time
 		usd, _, ok := b.usd(r.Asset, &r.Amount, t)
 		b.at(r.Wallet, t).received.add(r.Asset, &r.Amount, usd, ok)
+		if b.assumed(r) {
+			b.at(r.Wallet, t).assumed.add(r.Asset, &r.Amount, usd, ok)
+		}
 	}
 	b.transfers = make([]Transfer, 0, len(books.Moves))
 	flows := make(map[[3]uint32]int)
@@ -352,6 +359,11 @@ func (b *builder) play() {
 			b.at(g.Wallet, p.Time).gap.add(p.Asset, &p.Amount, usd, ok)
 		}
 	}
+}
+
+// assumed reports whether a receipt is money that nobody reported.
+func (b *builder) assumed(r *ledger.Receipt) bool {
+	return r.Tainted || r.Unseen && !b.seed[b.w.Store.Wallet(r.Wallet)]
 }
 
 // transfer writes down one move. Neighbors share what they have in common.
@@ -447,6 +459,9 @@ func (b *builder) seeds() []Seed {
 	}
 	for i := range b.w.Books.Receipts {
 		r := &b.w.Books.Receipts[i]
+		if b.assumed(r) {
+			continue
+		}
 		e := &b.w.Entries[r.Entry]
 		seed := walk.Seed{Wallet: b.w.Store.Wallet(r.Wallet), Tx: b.w.Store.Tx(e.Tx)}
 		n, ok := at[seed]
@@ -648,10 +663,6 @@ func (b *builder) gaps() []Gap {
 }
 
 func (b *builder) wallets(clusters []Cluster) []Wallet {
-	seeds := make(map[tracer.Wallet]bool)
-	for _, s := range b.w.Seeds {
-		seeds[s.Wallet] = true
-	}
 	cluster := make(map[string]string)
 	for _, c := range clusters {
 		for _, w := range c.Wallets {
@@ -674,7 +685,7 @@ func (b *builder) wallets(clusters []Cluster) []Wallet {
 		usd := l.received.dollars()
 		x := wallet{Wallet{
 			Address: b.hex(id), Chain: b.chainID(), Hop: int(max(b.hop[id], 0)), Labels: []Label{},
-			Received: b.list(l.received), Sent: b.list(l.sent), Held: b.list(l.held),
+			Received: b.list(l.received), Assumed: b.list(l.assumed), Sent: b.list(l.sent), Held: b.list(l.held),
 			Exited: b.list(l.exited), WrittenOff: b.list(l.off), Gap: b.list(l.gap),
 			USD: usd.String(), First: stamp(l.first), Last: stamp(l.last),
 			Contract: status.Contract, Complete: status.Complete, Reason: clean(status.Detail, 400),
@@ -688,7 +699,7 @@ func (b *builder) wallets(clusters []Cluster) []Wallet {
 		switch {
 		case service:
 			x.Role = "service"
-		case seeds[w]:
+		case b.seed[w]:
 			x.Role = "seed"
 		case status.Hub:
 			x.Role = "hub"
@@ -723,10 +734,13 @@ func (b *builder) wallets(clusters []Cluster) []Wallet {
 }
 
 func (b *builder) totals(r *Report) Totals {
-	var off, gap money
+	var assumed, off, gap money
 	for _, l := range b.lives {
 		if l == nil {
 			continue
+		}
+		for i := range l.assumed {
+			assumed.add(l.assumed[i].asset, &l.assumed[i].amount, 0, true)
 		}
 		for i := range l.off {
 			off.add(l.off[i].asset, &l.off[i].amount, 0, true)
@@ -744,7 +758,8 @@ func (b *builder) totals(r *Report) Totals {
 		n := uint32(id)
 		a := &b.assets[n]
 		row := AssetTotal{Asset: a.id, Symbol: a.symbol,
-			Reported: total.Reported.Dec(), ConvertedIn: total.ConvertedIn.Dec(), ConvertedOut: total.ConvertedOut.Dec(),
+			Reported: new(uint256.Int).Sub(&total.Reported, assumed.of(n)).Dec(), Assumed: assumed.of(n).Dec(),
+			ConvertedIn: total.ConvertedIn.Dec(), ConvertedOut: total.ConvertedOut.Dec(),
 			Exited: b.exited.of(n).Dec(), Held: b.held.of(n).Dec(), Gaps: gap.of(n).Dec(), WrittenOff: off.of(n).Dec(),
 		}
 		if a.known {
@@ -755,6 +770,45 @@ func (b *builder) totals(r *Report) Totals {
 	slices.SortFunc(t.Assets, func(x, y AssetTotal) int { return cmp.Compare(x.Asset, y.Asset) })
 	t.USD = r.dollars()
 	return t
+}
+
+// policies says what exited and what did not under every accounting rule. One
+// whose books cannot be made is left out.
+func (b *builder) policies() []Policy {
+	out := []Policy{}
+	for _, p := range ledger.Policies() {
+		books := b.w.Books
+		if p.String() != b.w.Policy.String() {
+			var err error
+			if books, err = b.w.Under(p); err != nil {
+				continue
+			}
+		}
+		var exited, held money
+		for i := range books.Arrivals {
+			a := &books.Arrivals[i]
+			usd, _, ok := b.usd(a.Asset, &a.Amount, b.w.Entries[a.Entry].Time)
+			wallet := b.w.Store.Wallet(a.Wallet)
+			switch l, _ := b.Labels.Service(wallet); {
+			case l.Category.Burn() || wallet.Address == (common.Address{}):
+			case b.w.Status(wallet.Address).Hub:
+				held.add(a.Asset, &a.Amount, usd, ok)
+			default:
+				exited.add(a.Asset, &a.Amount, usd, ok)
+			}
+		}
+		for i := range books.Held {
+			h := &books.Held[i]
+			usd, _, ok := b.usd(h.Asset, &h.Amount, h.Time)
+			held.add(h.Asset, &h.Amount, usd, ok)
+		}
+		out = append(out, Policy{
+			Name:   p.String(),
+			Exited: b.list(exited), ExitedUSD: exited.dollars().String(),
+			Held: b.list(held), HeldUSD: held.dollars().String(),
+		})
+	}
+	return out
 }
 
 // notes says what the report assumes and what it leaves out.
@@ -768,12 +822,17 @@ func (b *builder) notes(r *Report) []string {
 	}
 	var unseen money
 	for i := range b.w.Books.Receipts {
-		if x := &b.w.Books.Receipts[i]; x.Unseen {
+		if x := &b.w.Books.Receipts[i]; x.Unseen && !b.assumed(x) {
 			unseen.add(x.Asset, &x.Amount, 0, true)
 		}
 	}
 	for _, a := range b.list(unseen) {
 		notes = append(notes, fmt.Sprintf("The reported wallets paid out %s %s more than they were seen to receive; it is counted as reported.", cmp.Or(a.Readable, a.Amount), a.Symbol))
+	}
+	if b.w.Policy.String() == "poison" {
+		notes = append(notes, "Under this rule other money in the same wallets counts in as well, so the sums are more than was taken from anybody: an upper bound, and no court’s rule.")
+	} else if r.Totals.USD.Assumed != "0.00" {
+		notes = append(notes, fmt.Sprintf("The transfers that were read have holes: %s that wallets with the victim’s money paid out, and were not seen to receive, counts in.", dollar(r.Totals.USD.Assumed)))
 	}
 	if r.Totals.USD.Unpriced {
 		notes = append(notes, "Some amounts have no known dollar price and are in no dollar sum.")

@@ -86,7 +86,7 @@ func transfersCSV(r *Report) []byte {
 }
 
 func walletsCSV(r *Report) []byte {
-	return table("chain address role hop label label_category label_confidence_percent label_source cluster contract received sent held exited written_off gap received_usd first_utc last_utc complete reason look_alike", func(put func(...string)) {
+	return table("chain address role hop label label_category label_confidence_percent label_source cluster contract received assumed sent held exited written_off gap received_usd first_utc last_utc complete reason look_alike", func(put func(...string)) {
 		for i := range r.Wallets {
 			w := &r.Wallets[i]
 			var l Label
@@ -96,7 +96,7 @@ func walletsCSV(r *Report) []byte {
 				confidence = number(l.Confidence)
 			}
 			put(w.Chain, w.Address, w.Role, number(w.Hop), l.Name, l.Category, confidence, l.Source, w.Cluster, strconv.FormatBool(w.Contract),
-				amounts(w.Received), amounts(w.Sent), amounts(w.Held), amounts(w.Exited), amounts(w.WrittenOff), amounts(w.Gap),
+				amounts(w.Received), amounts(w.Assumed), amounts(w.Sent), amounts(w.Held), amounts(w.Exited), amounts(w.WrittenOff), amounts(w.Gap),
 				w.USD, w.First, w.Last, strconv.FormatBool(w.Complete), w.Reason, w.LookAlike)
 		}
 	})

@@ -126,6 +126,9 @@ func appendWallet(b []byte, w *Wallet) []byte {
 	b = appendOptional(b, `,"cluster":`, w.Cluster)
 	b = strconv.AppendBool(append(b, `,"contract":`...), w.Contract)
 	b = appendAmounts(b, `,"received":`, w.Received)
+	if len(w.Assumed) > 0 {
+		b = appendAmounts(b, `,"assumed":`, w.Assumed)
+	}
 	b = appendAmounts(b, `,"sent":`, w.Sent)
 	b = appendAmounts(b, `,"held":`, w.Held)
 	b = appendAmounts(b, `,"exited":`, w.Exited)

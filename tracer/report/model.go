@@ -137,7 +137,7 @@ type Amount struct {
 
 // Totals say where all of the reported money is. Per asset
 //
-//	reported + converted in = exited + held + written off + gaps + converted out
+//	reported + assumed + converted in = exited + held + written off + gaps + converted out
 //
 // holds in whole base units. In dollars each column is valued at the time of
 // its own movements, so the difference is what prices did meanwhile.
@@ -152,6 +152,7 @@ type AssetTotal struct {
 	Symbol       string `json:"symbol" is:"text 32"`     // of the asset
 	Decimals     *uint8 `json:"decimals"`                // null when not known
 	Reported     string `json:"reported" is:"units"`     // by the victim
+	Assumed      string `json:"assumed" is:"units"`      // reported by nobody, counted in by the accounting rule, or because a list of transfers has holes
 	ConvertedIn  string `json:"convertedIn" is:"units"`  // got in swaps for another asset
 	ConvertedOut string `json:"convertedOut" is:"units"` // given in swaps for another asset
 	Exited       string `json:"exited" is:"units"`       // arrived at services
@@ -161,9 +162,10 @@ type AssetTotal struct {
 }
 
 // A USDTotal is the same in dollars. PriceChange is what makes it add up:
-// reported + price change = exited + held + written off + gaps.
+// reported + assumed + price change = exited + held + written off + gaps.
 type USDTotal struct {
 	Reported    string `json:"reported" is:"usd"`     // sum over seeds
+	Assumed     string `json:"assumed" is:"usd"`      // sum over wallets
 	Exited      string `json:"exited" is:"usd"`       // sum over exits
 	Held        string `json:"held" is:"usd"`         // sum over wallets
 	WrittenOff  string `json:"writtenOff" is:"usd"`   // sum over wallets
@@ -203,6 +205,7 @@ type Wallet struct {
 	Cluster    string   `json:"cluster,omitempty" is:"word? 16"`                             // the id of its cluster
 	Contract   bool     `json:"contract"`                                                    // false also when the source cannot tell
 	Received   []Amount `json:"received"`                                                    // traced; payments, transfers and what swaps gave
+	Assumed    []Amount `json:"assumed,omitempty"`                                           // part of received: reported by nobody, counted in all the same
 	Sent       []Amount `json:"sent"`                                                        // traced; transfers and what swaps took
 	Held       []Amount `json:"held"`                                                        // traced, at the pinned block
 	Exited     []Amount `json:"exited"`                                                      // traced, of a service: stays here
@@ -304,11 +307,15 @@ type Gap struct {
 	Detail  string   `json:"detail" is:"text 400"` // one sentence
 }
 
-// A Policy is the result under one accounting rule.
+// A Policy is the result under one accounting rule. What was read was chosen
+// by the rule of the report, so money that another rule sends elsewhere may be
+// held where nobody looked any further.
 type Policy struct {
-	Name   string   `json:"name" is:"word 32"` // of the rule
-	Exited []Amount `json:"exited"`            // by asset
-	Held   []Amount `json:"held"`              // by asset
+	Name      string   `json:"name" is:"word 32"`   // of the rule
+	Exited    []Amount `json:"exited"`              // by asset
+	ExitedUSD string   `json:"exitedUsd" is:"usd?"` // of exited
+	Held      []Amount `json:"held"`                // still in wallets, or not followed from there; by asset
+	HeldUSD   string   `json:"heldUsd" is:"usd?"`   // of held
 }
 
 // A Rule is a way in which wallets were linked to each other.

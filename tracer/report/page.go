@@ -236,9 +236,12 @@ func (v *pageView) sums() {
 		return total.Dec()
 	}
 	row("Reported by the victim", t.USD.Reported, func(a *AssetTotal) string { return a.Reported }, false)
+	if slices.ContainsFunc(t.Assets, func(a AssetTotal) bool { return a.Assumed != "0" }) {
+		row("+ reported by nobody, counted in", t.USD.Assumed, func(a *AssetTotal) string { return a.Assumed }, false)
+	}
 	row("+ change of prices meanwhile", t.USD.PriceChange, nil, false)
 	row("+ got in swaps for another coin", "", func(a *AssetTotal) string { return a.ConvertedIn }, false)
-	row("= to be accounted for", usd.String(), func(a *AssetTotal) string { return plus(a.Reported, a.ConvertedIn) }, true)
+	row("= to be accounted for", usd.String(), func(a *AssetTotal) string { return plus(a.Reported, a.Assumed, a.ConvertedIn) }, true)
 	row("Reached services (exits)", t.USD.Exited, func(a *AssetTotal) string { return a.Exited }, false)
 	row("+ still held in wallets", t.USD.Held, func(a *AssetTotal) string { return a.Held }, false)
 	row("+ not followed (gaps)", t.USD.Gaps, func(a *AssetTotal) string { return a.Gaps }, false)

@@ -93,7 +93,7 @@ func (r *Report) check() error {
 	in, out := newTally("by the conversions"), newTally("by the conversions")
 	exits, gaps := newTally("by the exits"), newTally("by the gaps")
 	wallet := make(map[string]*tally) // sums over wallets
-	for _, name := range []string{"held", "exited", "written off", "in gaps"} {
+	for _, name := range []string{"assumed", "held", "exited", "written off", "in gaps"} {
 		wallet[name] = newTally("by the wallets")
 	}
 	for i := range r.Seeds {
@@ -134,6 +134,8 @@ func (r *Report) check() error {
 	for i := range r.Wallets {
 		w := &r.Wallets[i]
 		received.list(w.Address, w.Received)
+		got.list(w.Address, w.Assumed)
+		wallet["assumed"].list("", w.Assumed)
 		sent.list(w.Address, w.Sent)
 		off.list(w.Address, w.WrittenOff)
 		wallet["held"].list("", w.Held)
@@ -151,7 +153,7 @@ func (r *Report) check() error {
 			name, units string
 			side        *tally
 		}{
-			{"reported", t.Reported, came}, {"converted in", t.ConvertedIn, came},
+			{"reported", t.Reported, came}, {"assumed", t.Assumed, came}, {"converted in", t.ConvertedIn, came},
 			{"converted out", t.ConvertedOut, went}, {"exited", t.Exited, went}, {"held", t.Held, went},
 			{"written off", t.WrittenOff, went}, {"in gaps", t.Gaps, went},
 		} {
@@ -165,7 +167,7 @@ func (r *Report) check() error {
 	of := func(name string) *tally { return cmp.Or(total[name], newTally(name)) }
 	for _, pair := range [][2]*tally{
 		{came, went}, {received, kept}, {received, got}, {sent, gave}, {flows, moved}, {seeds, payments},
-		{of("reported"), seeds}, {of("converted in"), in}, {of("converted out"), out},
+		{of("reported"), seeds}, {of("assumed"), wallet["assumed"]}, {of("converted in"), in}, {of("converted out"), out},
 		{of("exited"), exits}, {of("exited"), wallet["exited"]}, {of("held"), wallet["held"]},
 		{of("written off"), wallet["written off"]}, {of("in gaps"), gaps}, {of("in gaps"), wallet["in gaps"]},
 	} {
@@ -190,7 +192,7 @@ func (r *Report) check() error {
 
 // dollars adds up the dollars that the lists of a report print.
 func (r *Report) dollars() USDTotal {
-	var reported, exited, held, off, gaps dollars
+	var reported, assumed, exited, held, off, gaps dollars
 	add := func(d *dollars, list []Amount) {
 		for i := range list {
 			d.add(parseUSD(list[i].USD))
@@ -203,6 +205,7 @@ func (r *Report) dollars() USDTotal {
 		add(&exited, r.Exits[i].Amounts)
 	}
 	for i := range r.Wallets {
+		add(&assumed, r.Wallets[i].Assumed)
 		add(&held, r.Wallets[i].Held)
 		add(&off, r.Wallets[i].WrittenOff)
 	}
@@ -210,10 +213,10 @@ func (r *Report) dollars() USDTotal {
 		add(&gaps, r.Gaps[i].Amounts)
 	}
 	return USDTotal{
-		Reported: reported.sum.Decimal(), Exited: exited.sum.Decimal(), Held: held.sum.Decimal(),
+		Reported: reported.sum.Decimal(), Assumed: assumed.sum.Decimal(), Exited: exited.sum.Decimal(), Held: held.sum.Decimal(),
 		WrittenOff: off.sum.Decimal(), Gaps: gaps.sum.Decimal(),
-		PriceChange: (plus(plus(exited.sum, held.sum), plus(off.sum, gaps.sum)) - reported.sum).Decimal(),
-		Unpriced:    reported.missing || exited.missing || held.missing || off.missing || gaps.missing,
+		PriceChange: (plus(plus(exited.sum, held.sum), plus(off.sum, gaps.sum)) - plus(reported.sum, assumed.sum)).Decimal(),
+		Unpriced:    reported.missing || assumed.missing || exited.missing || held.missing || off.missing || gaps.missing,
 	}
 }
 

@@ -11,13 +11,12 @@ import (
 	"scamtrace/tracer/devnet"
 	"scamtrace/tracer/ethsource"
 	"scamtrace/tracer/label"
-	"scamtrace/tracer/ledger"
 	"scamtrace/tracer/price"
 	"scamtrace/tracer/walk"
 )
 
 // trace follows the payments of victims of a built-in world, from its node.
-func trace(ctx context.Context, cfg devnet.Config, limits walk.Limits, victims ...int) (Input, error) {
+func trace(ctx context.Context, cfg devnet.Config, o walk.Options, victims ...int) (Input, error) {
 	w := devnet.Generate(cfg)
 	srv := httptest.NewServer(devnet.NewNode(w, devnet.NodeOptions{}))
 	defer srv.Close()
@@ -44,7 +43,7 @@ func trace(ctx context.Context, cfg devnet.Config, limits walk.Limits, victims .
 			seeds = append(seeds, tracer.Seed{Tx: p.Tx}, tracer.Seed{Wallet: p.Wallet})
 		}
 	}
-	o := walk.Options{Chain: devnet.Chain(), Policy: ledger.PIFO, Limits: limits}
+	o.Chain = devnet.Chain()
 	o.Know(labels, prices)
 	res, err := walk.Run(ctx, src, seeds, o)
 	return Input{
@@ -56,11 +55,12 @@ func trace(ctx context.Context, cfg devnet.Config, limits walk.Limits, victims .
 // smallJSON is a case that can be read whole: a victim of a world of two, with
 // a budget that ends the trace early, and a cluster added by hand.
 var smallJSON = sync.OnceValues(func() ([]byte, error) {
-	in, err := trace(context.Background(), devnet.Config{Victims: 2, Syndicates: 1, Days: 7, Transfers: 1}, walk.Limits{Hub: 1000, Wallets: 12}, 0)
+	in, err := trace(context.Background(), devnet.Config{Victims: 2, Syndicates: 1, Days: 7, Transfers: 1}, walk.Options{Limits: walk.Limits{Hub: 1000, Wallets: 12}}, 0)
 	if err != nil {
 		return nil, err
 	}
 	r := Build(in)
+	r.Rules = []Rule{{"gas funder", "Two wallets likely act as one when their first gas came from the same wallet. It goes wrong where many use one gas service.", "0.98 of 412 links"}}
 	a, b := &r.Wallets[1], &r.Wallets[2]
 	a.Cluster, b.Cluster = "c1", "c1"
 	r.Clusters = []Cluster{{ID: "c1", Wallets: []string{min(a.Address, b.Address), max(a.Address, b.Address)}, Links: []Link{{
@@ -86,5 +86,5 @@ func small(t testing.TB) *Report {
 
 // demoWalk is the case of the demo.
 var demoWalk = sync.OnceValues(func() (Input, error) {
-	return trace(context.Background(), devnet.Config{}, walk.Limits{Hub: 1000}, 0)
+	return trace(context.Background(), devnet.Config{}, walk.Options{Limits: walk.Limits{Hub: 1000}}, 0)
 })

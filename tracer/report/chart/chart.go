@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/text/width"
 )
 
 // A Box is a box of a chart.
@@ -480,7 +482,7 @@ func fit(s string, most int) string {
 	n, cut := 0, 0
 	for i, r := range s {
 		w := 1
-		if r >= 0x1100 {
+		if k := width.LookupRune(r).Kind(); k == width.EastAsianWide || k == width.EastAsianFullwidth {
 			w = 2
 		}
 		if n+w > most {

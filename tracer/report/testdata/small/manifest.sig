@@ -1,0 +1,1 @@
+{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"Z5K+1wWcBMQycsmj8iTl/TBPxuOibWDY8aZg96YByt0rrPYbkodI3masNbJBNfLM+34TB4RlD+bOgYT88tVsCw=="}
