@@ -100,7 +100,6 @@ func flowsOf(rs []record) iter.Seq2[Pair, Flow] {
 // build returns a store with the flows of rs.
 func build(rs []record) *Store {
 	s := New()
-	s.Grow(len(rs))
 	s.AddFlows(flowsOf(rs))
 	return s
 }
@@ -154,20 +153,20 @@ func stringHash(s string) string { return s }
 func buildLibrary(rs []record) graph.Graph[string, string] {
 	g := graph.New(stringHash, graph.Directed())
 	for i := range rs {
-		addLibrary(g, &rs[i])
+		p, f := rs[i].flow()
+		addLibrary(g, p, f)
 	}
 	return g
 }
 
-func addLibrary(g graph.Graph[string, string], r *record) {
-	from, to := string(r.from[:]), string(r.to[:])
+func addLibrary(g graph.Graph[string, string], p Pair, f Flow) {
+	from, to := string(p.From.Address[:]), string(p.To.Address[:])
 	for _, w := range [...]string{from, to} {
 		if err := g.AddVertex(w); err != nil && err != graph.ErrVertexAlreadyExists {
 			panic(err)
 		}
 	}
-	_, f := r.flow()
-	n := int(r.count)
+	n := int(f.Transfers)
 	err := g.AddEdge(from, to, graph.EdgeWeight(n), graph.EdgeData([]Flow{f}))
 	if err == graph.ErrEdgeAlreadyExists {
 		err = g.UpdateEdge(from, to, func(e *graph.EdgeProperties) {

@@ -32,9 +32,9 @@ func decodeV1(d *decoder) *Store {
 	switch own := d.byte(); {
 	case d.err != nil:
 	case own == 0:
-		s.deriveFlows()
 	case own == 1:
 		s.ownFlows = true
+		s.derived = s.transfers.n
 		s.decodeFlows(d)
 	default:
 		d.fail("the mark before the flows is %d", own)
@@ -317,20 +317,6 @@ func (s *Store) decodeTransfer(d *decoder, r transferRow, amount *uint256.Int) {
 	}
 }
 
-// deriveFlows builds the flows from the transfers.
-func (s *Store) deriveFlows() {
-	for i := range s.transfers.n {
-		t := s.transfers.at(uint32(i))
-		amount := s.amount(t)
-		a := s.assets.at(t.asset)
-		counts := tracer.Transfer{Asset: *a, From: s.wallets.at(t.from).address, To: s.wallets.at(t.to).address, Amount: amount, Kind: t.kind}
-		if t.kind != tracer.KindFee && counts.Counts() {
-			block := s.blocks.at(s.place(uint32(i), t).block).number
-			s.mergeFlow(t.from, t.to, s.hashPair(t.from, t.to), &flowValue{asset: t.asset, count: 1, amount: amount, first: block, last: block})
-		}
-	}
-}
-
 func (s *Store) decodeFlows(d *decoder) {
 	n := d.count("flows")
 	type row struct {
@@ -394,12 +380,9 @@ func (s *Store) decodeFlows(d *decoder) {
 			} else {
 				v.asset--
 			}
-			h := s.hashPair(r.from, r.to)
-			if v.asset == bare {
-				s.insertPair(r.from, r.to, &v, h)
-			} else {
-				s.mergeFlow(r.from, r.to, h, &v)
-			}
+			var flow flowRow
+			s.setValue(&flow, &v)
+			s.addRow(pair{r.from, r.to}, flow)
 		}
 	})
 }

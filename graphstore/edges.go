@@ -38,23 +38,30 @@ func (s *Store) Graph() graph.Graph[tracer.Wallet, tracer.Wallet] {
 // AddVertex adds a wallet. It returns [graph.ErrVertexAlreadyExists] if the
 // store has it, and [ErrNotHeld] if value is not hash, or for properties.
 func (s *Store) AddVertex(hash, value tracer.Wallet, p graph.VertexProperties) error {
-	if _, ok := s.WalletID(hash); ok {
+	id, ok := s.WalletID(hash)
+	if !ok {
+		if hash != value || p.Weight != 0 || len(p.Attributes) > 0 {
+			return fmt.Errorf("add vertex %v: %w: a vertex is a wallet, without weight or attributes", hash, ErrNotHeld)
+		}
+		id = s.wallet(&hash)
+		s.changed()
+	}
+	if s.lastWallets[0] != id {
+		s.lastWallets = [2]uint32{id, s.lastWallets[0]}
+	}
+	if ok {
 		return graph.ErrVertexAlreadyExists
 	}
-	if hash != value || p.Weight != 0 || len(p.Attributes) > 0 {
-		return fmt.Errorf("add vertex %v: %w: a vertex is a wallet, without weight or attributes", hash, ErrNotHeld)
-	}
-	s.wallet(&hash)
-	s.changed()
 	return nil
 }
 
-// Vertex returns a wallet, or [graph.ErrVertexNotFound].
+// Vertex returns a wallet, or [graph.ErrVertexNotFound]. Its attributes are nil:
+// a vertex has none.
 func (s *Store) Vertex(hash tracer.Wallet) (tracer.Wallet, graph.VertexProperties, error) {
 	if _, ok := s.WalletID(hash); !ok {
 		return tracer.Wallet{}, graph.VertexProperties{}, graph.ErrVertexNotFound
 	}
-	return hash, graph.VertexProperties{Attributes: map[string]string{}}, nil
+	return hash, graph.VertexProperties{}, nil
 }
 
 // RemoveVertex removes a wallet. It returns [graph.ErrVertexNotFound] if there
@@ -66,7 +73,7 @@ func (s *Store) RemoveVertex(hash tracer.Wallet) error {
 		return graph.ErrVertexNotFound
 	}
 	for i := range s.flows.n {
-		if r := s.flows.at(uint32(i)); r.code() != codeDead && (r.from == id || r.to == id) {
+		if p := s.pairs.at(uint32(i)); p.from == id || p.to == id {
 			return graph.ErrVertexHasEdges
 		}
 	}
@@ -112,21 +119,24 @@ func (s *Store) AddEdge(source, target tracer.Wallet, e graph.Edge[tracer.Wallet
 	if !ok {
 		return fmt.Errorf("target %v: %w", target, graph.ErrVertexNotFound)
 	}
-	if _, ok := s.findPair(from, to, s.hashPair(from, to)); ok {
+	s.settle()
+	p := pair{from, to}
+	h := s.hashPair(p)
+	if _, ok := s.findPair(p, h); ok {
 		return graph.ErrEdgeAlreadyExists
 	}
 	flows, err := carried(&e.Properties)
 	if err != nil {
 		return fmt.Errorf("add edge %v to %v: %w", source, target, err)
 	}
-	s.putEdge(from, to, flows, e.Properties.Weight)
+	s.putEdge(p, h, flows, e.Properties.Weight)
 	return nil
 }
 
 // UpdateEdge replaces what an edge carries, by the rules of [Store.AddEdge]. It
 // returns [graph.ErrEdgeNotFound] or [ErrNotHeld].
 func (s *Store) UpdateEdge(source, target tracer.Wallet, e graph.Edge[tracer.Wallet]) error {
-	head, from, to, err := s.edge(source, target)
+	head, err := s.edge(source, target)
 	if err != nil {
 		return err
 	}
@@ -134,8 +144,9 @@ func (s *Store) UpdateEdge(source, target tracer.Wallet, e graph.Edge[tracer.Wal
 	if err != nil {
 		return fmt.Errorf("update edge %v to %v: %w", source, target, err)
 	}
+	p := *s.pairs.at(head)
 	s.removePair(head)
-	s.putEdge(from, to, flows, e.Properties.Weight)
+	s.putEdge(p, s.hashPair(p), flows, e.Properties.Weight)
 	return nil
 }
 
@@ -161,25 +172,23 @@ func carried(p *graph.EdgeProperties) ([]Flow, error) {
 	return flows, nil
 }
 
-// putEdge adds a pair that the store does not have.
-func (s *Store) putEdge(from, to uint32, flows []Flow, weight int) {
-	s.ownFlows = true
-	s.changed()
-	h := s.hashPair(from, to)
+// putEdge adds a pair that the store does not have, given its hash.
+func (s *Store) putEdge(p pair, h uint64, flows []Flow, weight int) {
 	if len(flows) == 0 {
-		s.insertPair(from, to, &flowValue{asset: bare, count: uint32(weight)}, h)
-		return
+		s.insertPair(p, h, &flowValue{asset: bare, count: uint32(weight)})
 	}
 	for i := range flows {
 		f := &flows[i]
-		s.mergeFlow(from, to, h, &flowValue{amount: f.Amount, first: f.First, last: f.Last, count: f.Transfers, asset: s.asset(&f.Asset)})
+		s.mergeFlow(p, h, &flowValue{amount: f.Amount, first: f.First, last: f.Last, count: f.Transfers, asset: s.asset(&f.Asset)})
 	}
+	s.ownFlows = true
+	s.changed()
 }
 
 // RemoveEdge removes an edge and its flows; transfers stay. It returns
 // [graph.ErrEdgeNotFound] if there is none.
 func (s *Store) RemoveEdge(source, target tracer.Wallet) error {
-	head, _, _, err := s.edge(source, target)
+	head, err := s.edge(source, target)
 	if err != nil {
 		return err
 	}
@@ -189,21 +198,23 @@ func (s *Store) RemoveEdge(source, target tracer.Wallet) error {
 	return nil
 }
 
-// edge returns the head of a pair and the numbers of its wallets.
-func (s *Store) edge(source, target tracer.Wallet) (head, from, to uint32, err error) {
+// edge returns the head of a pair.
+func (s *Store) edge(source, target tracer.Wallet) (uint32, error) {
+	s.settle()
 	from, ok1 := s.WalletID(source)
 	to, ok2 := s.WalletID(target)
 	if ok1 && ok2 {
-		if id, ok := s.findPair(from, to, s.hashPair(from, to)); ok {
-			return id, from, to, nil
+		p := pair{from, to}
+		if id, ok := s.findPair(p, s.hashPair(p)); ok {
+			return id, nil
 		}
 	}
-	return 0, 0, 0, graph.ErrEdgeNotFound
+	return 0, graph.ErrEdgeNotFound
 }
 
 // Edge returns an edge, or [graph.ErrEdgeNotFound].
 func (s *Store) Edge(source, target tracer.Wallet) (graph.Edge[tracer.Wallet], error) {
-	head, _, _, err := s.edge(source, target)
+	head, err := s.edge(source, target)
 	if err != nil {
 		return graph.Edge[tracer.Wallet]{}, err
 	}
@@ -230,8 +241,9 @@ func (s *Store) libraryEdge(source, target tracer.Wallet, head uint32, flows []F
 
 // ListEdges returns all edges, by source and target.
 func (s *Store) ListEdges() ([]graph.Edge[tracer.Wallet], error) {
+	s.settle()
 	v := s.Freeze()
-	edges := make([]graph.Edge[tracer.Wallet], 0, s.pairs)
+	edges := make([]graph.Edge[tracer.Wallet], 0, s.heads)
 	flows := make([]Flow, 0, s.flows.n-len(s.freeFlows))
 	for a := range uint32(v.Len()) {
 		for _, b := range v.Out(a) {
@@ -245,7 +257,10 @@ func (s *Store) ListEdges() ([]graph.Edge[tracer.Wallet], error) {
 }
 
 // EdgeCount returns how many edges there are.
-func (s *Store) EdgeCount() (int, error) { return s.pairs, nil }
+func (s *Store) EdgeCount() (int, error) {
+	s.settle()
+	return s.heads, nil
+}
 
 // CreatesCycle reports whether an edge from source to target would close a
 // cycle. It returns [graph.ErrVertexNotFound] if a wallet is missing.

@@ -37,6 +37,7 @@ const (
 //	transfers  in chain order; a transaction stands with its first transfer
 //	flows      only if some do not follow from the transfers
 func (s *Store) encode(e *encoder) {
+	s.settle()
 	view := s.Freeze()
 	wallets := make([]uint32, s.wallets.n)
 	for i, id := range view.order {
@@ -95,10 +96,8 @@ func (s *Store) encodeAssets(e *encoder) (rank []uint32) {
 		used[s.transfers.at(uint32(i)).asset] = true
 	}
 	for i := range s.flows.n {
-		if r := s.flows.at(uint32(i)); r.code() != codeDead {
-			if a := s.assetOf(r); a != bare {
-				used[a] = true
-			}
+		if a := s.assetOf(s.flows.at(uint32(i))); a != bare && s.pairs.at(uint32(i)).from != nobody {
+			used[a] = true
 		}
 	}
 	order, rank := ranked(s.assets.n,
@@ -253,6 +252,7 @@ func (s *Store) encodeFlows(e *encoder, view *View, assets []uint32) {
 		flowValue
 	}
 	var rows []row
+	var values []flowValue // of one pair
 	var amounts []uint256.Int
 	var from, to uint32
 	write := func() {
@@ -287,15 +287,15 @@ func (s *Store) encodeFlows(e *encoder, view *View, assets []uint32) {
 	e.uvarint(uint64(s.flows.n - len(s.freeFlows)))
 	for a := range uint32(view.Len()) {
 		for _, b := range view.Out(a) {
-			chain := s.chain(s.head(view.order[a], view.order[b]))
-			values := make([]flowValue, len(chain))
-			for i, id := range chain {
-				values[i] = s.value(s.flows.at(id))
-				if values[i].asset == bare {
-					values[i].asset = 0
+			values = values[:0]
+			for id, ok := s.head(view.order[a], view.order[b]), true; ok; id, ok = s.next(id) {
+				v := s.value(s.flows.at(id))
+				if v.asset == bare {
+					v.asset = 0
 				} else {
-					values[i].asset = assets[values[i].asset] + 1
+					v.asset = assets[v.asset] + 1
 				}
+				values = append(values, v)
 			}
 			slices.SortFunc(values, func(a, b flowValue) int { return cmp.Compare(a.asset, b.asset) })
 			for _, v := range values {

@@ -3,6 +3,7 @@ package graphstore
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"iter"
 	"math/bits"
 
 	"scamtrace/tracer"
@@ -19,7 +20,7 @@ import (
 // that is 12 bits, so a probe touches the columns of about one wrong candidate
 // in 4,000. A slot of 0 is empty.
 type index struct {
-	slots []uint32
+	slots []uint32 // behind them three more, always empty, for guess
 	n     int
 	room  int    // how many entries it may have: a third of the slots stays empty
 	mask  uint32 // the low bits
@@ -30,17 +31,19 @@ const minSlots = 16
 // newIndex returns an index with room for n entries.
 func newIndex(n int) index {
 	slots := max(minSlots, n+n/2+1)
-	return index{slots: make([]uint32, slots), room: slots * 2 / 3, mask: 1<<bits.Len(uint(slots*2/3)) - 1}
+	return index{slots: make([]uint32, slots+3)[:slots], room: slots * 2 / 3, mask: 1<<bits.Len(uint(slots*2/3)) - 1}
 }
 
 // full reports whether the next insert needs a larger index. Numbers are
 // dense, so the largest is below the number of entries there is room for.
 func (x *index) full() bool { return x.n >= x.room }
 
-// larger returns an empty index with more room: twice as much while that is
-// little, later half as much again.
+// larger returns an empty index with more room: much more while that is little.
 func (x *index) larger() index {
-	if x.room < 1<<16 {
+	switch {
+	case x.room < 1<<17:
+		return newIndex(4 * x.room)
+	case x.room < 1<<20:
 		return newIndex(2 * x.room)
 	}
 	return newIndex(x.room + x.room/2)
@@ -115,22 +118,27 @@ func (p *probe) next() bool {
 	}
 }
 
-// guess returns the number that a search for h is likely to find, or 0. It
-// looks no further than a few slots, so that the processor can work on several
-// guesses at a time.
-func (x *index) guess(h uint64) uint32 {
-	i := x.home(h)
-	tag := uint32(h) &^ x.mask
-	for range 4 {
-		s := x.slots[i]
-		if s&^x.mask == tag && s != 0 {
-			return s&x.mask - 1
+// guess puts into ids the numbers that searches for hashes are likely to find.
+// It looks at four slots and does not branch, so that the processor can work on
+// many at a time; a number may stand for something else, or for nothing.
+func (x *index) guess(ids []uint32, hashes []uint64) {
+	slots, mask := x.slots, x.mask
+	for i, h := range hashes[:len(ids)] {
+		home, _ := bits.Mul64(h, uint64(len(slots)))
+		t := (*[4]uint32)(slots[home : home+4])
+		tag := uint32(h) &^ mask
+		g := t[3]
+		if t[2]&^mask == tag {
+			g = t[2]
 		}
-		if i++; i == len(x.slots) {
-			i = 0
+		if t[1]&^mask == tag {
+			g = t[1]
 		}
+		if t[0]&^mask == tag {
+			g = t[0]
+		}
+		ids[i] = g&mask - 1
 	}
-	return 0
 }
 
 // keys make the hashes of one store differ from those of every other, so that
@@ -157,6 +165,8 @@ func (k *keys) numbers(a, b, c, d uint32) uint64 {
 	return fold(fold(uint64(a)<<32^uint64(b)^k[0], k[1])^uint64(c)<<32^uint64(d), k[2])
 }
 
+func (k *keys) wallet(w *tracer.Wallet) uint64 { return k.address(w.Chain, &w.Address) }
+
 func (k *keys) address(chain uint64, a *common.Address) uint64 {
 	h := fold(binary.LittleEndian.Uint64(a[0:])^k[0], binary.LittleEndian.Uint64(a[8:])^k[1])
 	return fold(h^uint64(binary.LittleEndian.Uint32(a[16:])), chain^k[2])
@@ -172,37 +182,50 @@ func (k *keys) hash(chain uint64, h *common.Hash) uint64 {
 	return fold(x^y, chain^k[2])
 }
 
-// A column is a growing array in pieces: it never copies more than one piece
-// to grow, so it holds no more than it needs, and what is in it never moves
-// once a piece is full.
+// A column is a growing array in pieces: to grow it copies nothing, so it holds
+// little more than it needs, and what is in it never moves.
 type column[T any] struct {
-	pieces [][]T
+	pieces []*[pieceLen]T
 	n      int
 }
 
 const (
-	pieceBits = 13
+	pieceBits = 12
 	pieceLen  = 1 << pieceBits
 )
 
 func (c *column[T]) at(i uint32) *T { return &c.pieces[i>>pieceBits][i&(pieceLen-1)] }
 
+// next appends an element for the caller to set.
+func (c *column[T]) next() *T {
+	if c.n == len(c.pieces)*pieceLen {
+		c.pieces = append(c.pieces, new([pieceLen]T))
+	}
+	c.n++
+	return c.at(uint32(c.n - 1))
+}
+
 // add appends v and returns its number.
 func (c *column[T]) add(v T) uint32 {
-	if c.n&(pieceLen-1) == 0 {
-		room := 16
-		if c.n > 0 {
-			room = pieceLen
-		}
-		c.pieces = append(c.pieces, make([]T, 0, room))
-	}
-	last := &c.pieces[len(c.pieces)-1]
-	if len(*last) == cap(*last) {
-		grown := make([]T, len(*last), min(pieceLen, 4*cap(*last)))
-		copy(grown, *last)
-		*last = grown
-	}
-	*last = append(*last, v)
-	c.n++
+	*c.next() = v
 	return uint32(c.n - 1)
+}
+
+// trim gives the pieces back that hold nothing.
+func (c *column[T]) trim() {
+	keep := (c.n + pieceLen - 1) / pieceLen
+	clear(c.pieces[keep:])
+	c.pieces = c.pieces[:keep]
+}
+
+// runs yields the elements in pieces, with the number of the first of each.
+func (c *column[T]) runs() iter.Seq2[uint32, []T] {
+	return func(yield func(uint32, []T) bool) {
+		for i, piece := range c.pieces {
+			first := i * pieceLen
+			if n := min(c.n-first, pieceLen); n <= 0 || !yield(uint32(first), piece[:n]) {
+				return
+			}
+		}
+	}
 }

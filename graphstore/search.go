@@ -2,6 +2,7 @@ package graphstore
 
 import (
 	"iter"
+	"math"
 	"slices"
 
 	"scamtrace/tracer"
@@ -29,30 +30,38 @@ func (v *View) Depths(from []uint32, maxHops int) []int32 {
 	return depth
 }
 
+// A set is a set of the wallets of a view, small enough to stay near the
+// processor where a number for each would not.
+type set []uint64
+
+func newSet(n int) set { return make(set, (n+63)/64) }
+
+func (s set) has(a uint32) bool { return s[a/64]>>(a%64)&1 != 0 }
+func (s set) add(a uint32)      { s[a/64] |= 1 << (a % 64) }
+
 // search returns the depths, and what it reached in the order it did.
 func (v *View) search(from []uint32, maxHops int) (depth []int32, queue []uint32) {
 	depth = make([]int32, v.Len())
 	for i := range depth {
 		depth[i] = -1
 	}
-	for _, a := range from {
-		if depth[a] < 0 {
-			depth[a] = 0
-			queue = append(queue, a)
-		}
-	}
-	for i := 0; i < len(queue); i++ {
-		a := queue[i]
-		d := depth[a]
-		if maxHops >= 0 && int(d) >= maxHops {
-			break
-		}
-		for _, b := range v.Out(a) {
-			if depth[b] < 0 {
-				depth[b] = d + 1
+	met := newSet(v.Len())
+	reach := func(d int32, to []uint32) {
+		for _, b := range to {
+			if !met.has(b) {
+				met.add(b)
+				depth[b] = d
 				queue = append(queue, b)
 			}
 		}
+	}
+	reach(0, from)
+	for i := 0; i < len(queue); i++ {
+		a := queue[i]
+		if maxHops >= 0 && int(depth[a]) >= maxHops {
+			break
+		}
+		reach(depth[a]+1, v.Out(a))
 	}
 	return depth, queue
 }
@@ -74,101 +83,208 @@ func (v *View) ids(ws []tracer.Wallet) []uint32 {
 func (v *View) Reached(from []tracer.Wallet, maxHops int) [][]uint64 {
 	var all [][]uint64
 	for group := range slices.Chunk(from, 64) {
-		all = append(all, v.reached(group, maxHops))
+		by := make([]uint64, v.Len())
+		for i, w := range group {
+			if id, ok := v.ID(w); ok {
+				by[id] |= 1 << i
+			}
+		}
+		if maxHops < 0 {
+			v.spread(by)
+		} else {
+			v.spreadHops(by, maxHops)
+		}
+		all = append(all, by)
 	}
 	return all
 }
 
-func (v *View) reached(from []tracer.Wallet, maxHops int) []uint64 {
-	n := v.Len()
-	seen := make([]uint64, n)
-	fresh := make([]uint64, n) // come to with the last hop
-	next := make([]uint64, n)  // come to with this hop, perhaps again
-	var now, touched []uint32
-	for i, w := range from {
-		if id, ok := v.ID(w); ok {
-			if next[id] == 0 {
-				touched = append(touched, id)
-			}
-			next[id] |= 1 << i
-		}
+// spread hands the bits of each wallet on to all that it reaches.
+func (v *View) spread(by []uint64) {
+	// Wallets that reach each other get the same bits, so one pass is enough.
+	component, order := v.strong()
+	bits := make([]uint64, len(order))
+	for a, b := range by {
+		bits[component[a]] |= b
 	}
-	settle := func(a uint32) {
-		if f := next[a] &^ seen[a]; f != 0 {
-			seen[a] |= f
-			fresh[a] = f
-			now = append(now, a)
-		}
-		next[a] = 0
-	}
-	for hop := 0; len(touched) > 0; hop++ {
-		now = now[:0]
-		if len(touched) > n/16 { // in memory order is faster, then
-			for a := range uint32(n) {
-				settle(a)
-			}
-		} else {
-			for _, a := range touched {
-				settle(a)
-			}
-		}
-		touched = touched[:0]
-		if maxHops >= 0 && hop >= maxHops {
-			break
-		}
-		for _, a := range now {
-			f := fresh[a]
-			for _, b := range v.Out(a) {
-				if next[b] == 0 {
-					touched = append(touched, b)
-				}
-				next[b] |= f
+	for _, a := range order {
+		if b := bits[component[a]]; b != 0 {
+			for _, to := range v.Out(a) {
+				bits[component[to]] |= b
 			}
 		}
 	}
-	return seen
+	for a := range by {
+		by[a] = bits[component[a]]
+	}
 }
 
-// Path returns the wallets on a way from one wallet to another in the fewest
-// payments, both included; of several such ways, the one that comes first when
-// they are compared wallet by wallet. It returns nil if there is none.
-func (v *View) Path(from, to tracer.Wallet) []tracer.Wallet {
-	a, ok1 := v.ID(from)
-	b, ok2 := v.ID(to)
-	if !ok1 || !ok2 {
-		return nil
+// spreadHops is spread for what can be reached in a number of hops.
+func (v *View) spreadHops(by []uint64, hops int) {
+	type step struct {
+		wallet uint32
+		bits   uint64 // that came with the last hop
+	}
+	var now []step
+	for a, b := range by {
+		if b != 0 {
+			now = append(now, step{uint32(a), b})
+		}
+	}
+	next := make([]uint64, len(by)) // what comes with this hop
+	var met []uint32                // the wallets that it comes to
+	for ; hops > 0 && len(now) > 0; hops-- {
+		for _, s := range now {
+			for _, to := range v.Out(s.wallet) {
+				if b := s.bits &^ by[to]; b != 0 {
+					if next[to] == 0 {
+						met = append(met, to)
+					}
+					next[to] |= b
+				}
+			}
+		}
+		now = now[:0]
+		for _, a := range met {
+			now = append(now, step{a, next[a]})
+			by[a] |= next[a]
+			next[a] = 0
+		}
+		met = met[:0]
+	}
+}
+
+// strong returns the number of the strongly connected component of every
+// wallet, and all wallets component by component, in an order in which money
+// only goes from earlier components to later ones, which have higher numbers.
+// It is the algorithm of Pearce, "A space-efficient algorithm for finding
+// strongly connected components" (2016), without recursion.
+func (v *View) strong() (component, order []uint32) {
+	v.strongOnce.Do(func() {
+		n := v.Len()
+		order := make([]uint32, n)
+		done := n // order is full from here on
+		// Of each wallet 0 until it is met, then when it was, or when the first
+		// was that it reaches; and in the end the number of its component,
+		// counted down from the highest number there is.
+		index := make([]uint32, n)
+		time, number := uint32(0), uint32(math.MaxUint32)
+		type call struct{ wallet, next, time uint32 }
+		var calls []call
+		var open []uint32 // met, and in a component that began before them
+		meet := func(a uint32) {
+			time++
+			index[a] = time
+			calls = append(calls, call{a, v.outStart[a], time})
+		}
+		finish := func(a uint32) {
+			time--
+			index[a] = number
+			done--
+			order[done] = a
+		}
+		for a := range uint32(n) {
+			if index[a] == 0 {
+				meet(a)
+			}
+		visit:
+			for len(calls) > 0 {
+				c := &calls[len(calls)-1]
+				a := c.wallet
+				low := index[a]
+				for ; c.next < v.outStart[a+1]; c.next++ {
+					b := v.outTo[c.next]
+					if index[b] == 0 {
+						index[a] = low
+						meet(b)
+						continue visit
+					}
+					low = min(low, index[b])
+				}
+				began := c.time
+				calls = calls[:len(calls)-1]
+				if low < began {
+					index[a] = low
+					open = append(open, a)
+					continue
+				}
+				for len(open) > 0 && index[open[len(open)-1]] >= began {
+					finish(open[len(open)-1])
+					open = open[:len(open)-1]
+				}
+				finish(a)
+				number--
+			}
+		}
+		for a := range index {
+			index[a] -= number + 1
+		}
+		v.component, v.byComponent = index, order
+	})
+	return v.component, v.byComponent
+}
+
+// Ways are shortest ways from some wallets to all that they reach.
+type Ways struct {
+	v      *View
+	before []uint32 // the wallet before each on its way, itself where ways begin, or nobody
+}
+
+// Ways returns the ways with the fewest payments from any of some wallets. Of
+// several to one wallet, it is that from the wallet given first, and of those
+// the one that comes first when they are compared wallet by wallet. Wallets
+// that the view does not have are passed over.
+func (v *View) Ways(from []tracer.Wallet) *Ways {
+	before := make([]uint32, v.Len())
+	for a := range before {
+		before[a] = nobody
+	}
+	var queue []uint32
+	for _, a := range v.ids(from) {
+		if before[a] == nobody {
+			before[a] = a
+			queue = append(queue, a)
+		}
 	}
 	// Receivers ascend, so wallets are met in the order of their first ways.
-	before := map[uint32]uint32{a: a}
-	queue := []uint32{a}
 	for i := 0; i < len(queue); i++ {
-		if _, ok := before[b]; ok {
-			break
-		}
-		for _, c := range v.Out(queue[i]) {
-			if _, ok := before[c]; !ok {
-				before[c] = queue[i]
-				queue = append(queue, c)
+		for _, b := range v.Out(queue[i]) {
+			if before[b] == nobody {
+				before[b] = queue[i]
+				queue = append(queue, b)
 			}
 		}
 	}
-	if _, ok := before[b]; !ok {
+	return &Ways{v, before}
+}
+
+// To returns the wallets on the way to one, both ends included, or nil if there
+// is none. It has a hop less than wallets.
+func (w *Ways) To(to tracer.Wallet) []tracer.Wallet {
+	a, ok := w.v.ID(to)
+	if !ok || w.before[a] == nobody {
 		return nil
 	}
-	path := []tracer.Wallet{v.Wallet(b)}
-	for c := b; c != a; {
-		c = before[c]
-		path = append(path, v.Wallet(c))
+	path := []tracer.Wallet{to}
+	for w.before[a] != a {
+		a = w.before[a]
+		path = append(path, w.v.Wallet(a))
 	}
 	slices.Reverse(path)
 	return path
+}
+
+// Path returns the way from one wallet to another, as [View.Ways] finds it. Who
+// asks for many ways from the same wallets asks for Ways.
+func (v *View) Path(from, to tracer.Wallet) []tracer.Wallet {
+	return v.Ways([]tracer.Wallet{from}).To(to)
 }
 
 // Components returns for every wallet the number of its weakly connected
 // component, and how many there are. Components are numbered by their first
 // wallets.
 func (v *View) Components() ([]uint32, int) {
-	parent := make([]uint32, v.Len())
+	parent := make([]uint32, v.Len()) // never above its child
 	for i := range parent {
 		parent[i] = uint32(i)
 	}
@@ -179,14 +295,15 @@ func (v *View) Components() ([]uint32, int) {
 		}
 		return a
 	}
-	for a := range parent {
-		x := find(uint32(a))
-		for _, b := range v.Out(uint32(a)) {
-			y := find(b)
-			if y < x {
-				x, y = y, x
+	for a := range uint32(v.Len()) {
+		x := find(a)
+		for _, b := range v.Out(a) {
+			if parent[b] == x {
+				continue // as most are, before long
 			}
-			parent[y] = x
+			y := find(b)
+			parent[max(x, y)] = min(x, y)
+			x = min(x, y)
 		}
 	}
 	// A parent is never above its child, so it has its number already.

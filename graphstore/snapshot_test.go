@@ -17,6 +17,7 @@ import (
 
 	"scamtrace/tracer"
 
+	"github.com/dominikbraun/graph"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/holiman/uint256"
 )
@@ -59,7 +60,11 @@ func mixed(ts []tracer.Transfer, rng *rand.Rand) *Store {
 		},
 		func() {
 			a, b := wallet(300), wallet(301)
-			s.putEdge(s.wallet(&a), s.wallet(&b), nil, 90_000)
+			s.wallet(&a)
+			s.wallet(&b)
+			if err := s.Graph().AddEdge(a, b, graph.EdgeWeight(90_000)); err != nil {
+				panic(err)
+			}
 		},
 		func() { // something that leaves no trace
 			a, b := wallet(400), wallet(401)

@@ -26,9 +26,10 @@ import (
 type Store struct {
 	keys keys
 
-	wallets     column[walletRow]
+	wallets     column[tracer.Wallet]
 	walletIndex index
 	gone        map[uint32]struct{} // wallets taken out by RemoveVertex
+	lastWallets [2]uint32           // which AddVertex met last: the next calls will ask for them
 
 	assets     column[tracer.Asset]
 	assetIndex index
@@ -46,20 +47,27 @@ type Store struct {
 	amounts       []uint256.Int       // of transfers, where they need more than 96 bits
 	strays        map[uint32]placeRow // of transfers that do not stand where their transaction does
 
+	// The rows from merged on, which may repeat each other and those before,
+	// and the transfers from derived on wait to become flows that are found by
+	// their wallets: see settle.
+	pairs     column[pair] // of each row in flows
 	flows     column[flowRow]
+	merged    int
+	derived   int
 	flowIndex index
 	nextFlow  map[uint32]uint32 // from a flow to another of the same pair
 	wideFlows []flowValue       // those that do not fit a flowRow
 	freeWide  []uint32
 	freeFlows []uint32
-	pairs     int
+	heads     int  // pairs that are merged
 	ownFlows  bool // there are flows that do not follow from the transfers
 
 	// What is built on the first read; mu guards the building.
-	mu    sync.Mutex
-	order atomic.Pointer[chainOrder]
-	past  *chainOrder // the last one, to build the next from
-	view  atomic.Pointer[View]
+	mu      sync.Mutex
+	settled atomic.Bool // nothing waits
+	order   atomic.Pointer[chainOrder]
+	past    *chainOrder // the last one, to build the next from
+	view    atomic.Pointer[View]
 }
 
 // New returns an empty Store.
@@ -78,22 +86,9 @@ func New() *Store {
 
 // changed forgets what was built from the state before a write.
 func (s *Store) changed() {
+	s.settled.Store(s.merged == s.flows.n && s.derived == s.transfers.n)
 	s.order.Store(nil)
 	s.view.Store(nil)
-}
-
-// A walletRow is a wallet without padding.
-type walletRow struct {
-	address common.Address
-	chain   [8]byte // little endian
-}
-
-func (r *walletRow) wallet() tracer.Wallet {
-	return tracer.Wallet{Chain: binary.LittleEndian.Uint64(r.chain[:]), Address: r.address}
-}
-
-func (r *walletRow) is(w *tracer.Wallet) bool {
-	return r.address == w.Address && binary.LittleEndian.Uint64(r.chain[:]) == w.Chain
 }
 
 // Wallets returns how many wallet numbers were given out: they are 0 to
@@ -101,15 +96,17 @@ func (r *walletRow) is(w *tracer.Wallet) bool {
 func (s *Store) Wallets() int { return s.wallets.n }
 
 // Wallet returns the wallet with a number, which must be below [Store.Wallets].
-func (s *Store) Wallet(id uint32) tracer.Wallet { return s.wallets.at(id).wallet() }
+func (s *Store) Wallet(id uint32) tracer.Wallet { return *s.wallets.at(id) }
 
 // WalletID returns the number of a wallet, if the store has it.
 func (s *Store) WalletID(w tracer.Wallet) (uint32, bool) {
-	id, ok := s.findWallet(&w, s.keys.address(w.Chain, &w.Address))
-	if ok && s.isGone(id) {
-		return 0, false
+	for _, id := range s.lastWallets {
+		if int(id) < s.wallets.n && sameWallet(s.wallets.at(id), &w) {
+			return id, !s.isGone(id)
+		}
 	}
-	return id, ok
+	id, ok := s.findWallet(&w, s.keys.wallet(&w))
+	return id, ok && !s.isGone(id)
 }
 
 func (s *Store) isGone(id uint32) bool {
@@ -120,9 +117,24 @@ func (s *Store) isGone(id uint32) bool {
 	return gone
 }
 
+// differ returns 0 if two addresses are the same. It does not branch, and is
+// many times as fast as ==.
+func differ(a, b *common.Address) uint64 {
+	le := binary.LittleEndian
+	return (le.Uint64(a[:]) ^ le.Uint64(b[:])) | (le.Uint64(a[8:]) ^ le.Uint64(b[8:])) | uint64(le.Uint32(a[16:])^le.Uint32(b[16:]))
+}
+
+func sameWallet(a, b *tracer.Wallet) bool {
+	return differ(&a.Address, &b.Address)|(a.Chain^b.Chain) == 0
+}
+
+func sameAsset(a, b *tracer.Asset) bool {
+	return differ(&a.Token, &b.Token)|(a.Chain^b.Chain)|uint64(a.Kind^b.Kind) == 0
+}
+
 func (s *Store) findWallet(w *tracer.Wallet, h uint64) (uint32, bool) {
 	for p := s.walletIndex.probe(h); p.next(); {
-		if s.wallets.at(p.number).is(w) {
+		if sameWallet(s.wallets.at(p.number), w) {
 			return p.number, true
 		}
 	}
@@ -131,16 +143,20 @@ func (s *Store) findWallet(w *tracer.Wallet, h uint64) (uint32, bool) {
 
 // wallet returns the number of w, a new one if need be.
 func (s *Store) wallet(w *tracer.Wallet) uint32 {
-	return s.walletGuessed(w, s.keys.address(w.Chain, &w.Address), 0)
+	return s.walletHashed(w, s.keys.wallet(w))
 }
 
 // walletGuessed is wallet, given the hash and a number that may be the one.
 func (s *Store) walletGuessed(w *tracer.Wallet, h uint64, guess uint32) uint32 {
-	id, ok := guess, int(guess) < s.wallets.n && s.wallets.at(guess).is(w)
-	if !ok {
-		id, ok = s.findWallet(w, h)
+	if int(guess) < s.wallets.n && sameWallet(s.wallets.at(guess), w) && len(s.gone) == 0 {
+		return guess
 	}
-	if ok {
+	return s.walletHashed(w, h)
+}
+
+// walletHashed is wallet, given the hash.
+func (s *Store) walletHashed(w *tracer.Wallet, h uint64) uint32 {
+	if id, ok := s.findWallet(w, h); ok {
 		if len(s.gone) > 0 {
 			delete(s.gone, id)
 		}
@@ -153,14 +169,13 @@ func (s *Store) walletGuessed(w *tracer.Wallet, h uint64, guess uint32) uint32 {
 func (s *Store) addWallet(w *tracer.Wallet, h uint64) uint32 {
 	if s.walletIndex.full() {
 		s.walletIndex = s.walletIndex.larger()
-		for i := range s.wallets.n {
-			r := s.wallets.at(uint32(i))
-			s.walletIndex.insert(s.keys.address(binary.LittleEndian.Uint64(r.chain[:]), &r.address), uint32(i))
+		for first, ws := range s.wallets.runs() {
+			for i := range ws {
+				s.walletIndex.insert(s.keys.wallet(&ws[i]), first+uint32(i))
+			}
 		}
 	}
-	r := walletRow{address: w.Address}
-	binary.LittleEndian.PutUint64(r.chain[:], w.Chain)
-	id := s.wallets.add(r)
+	id := s.wallets.add(*w)
 	s.walletIndex.insert(h, id)
 	return id
 }
@@ -178,7 +193,7 @@ func (s *Store) AssetID(a tracer.Asset) (uint32, bool) {
 
 func (s *Store) findAsset(a *tracer.Asset, h uint64) (uint32, bool) {
 	for p := s.assetIndex.probe(h); p.next(); {
-		if *s.assets.at(p.number) == *a {
+		if sameAsset(s.assets.at(p.number), a) {
 			return p.number, true
 		}
 	}
@@ -187,8 +202,8 @@ func (s *Store) findAsset(a *tracer.Asset, h uint64) (uint32, bool) {
 
 // asset returns the number of a, a new one if need be.
 func (s *Store) asset(a *tracer.Asset) uint32 {
-	if int(s.lastAsset) < s.assets.n && *s.assets.at(s.lastAsset) == *a {
-		return s.lastAsset
+	if last := s.lastAsset; int(last) < s.assets.n && sameAsset(s.assets.at(last), a) {
+		return last
 	}
 	id := s.assetHashed(a, s.keys.asset(a))
 	s.lastAsset = id

@@ -104,9 +104,6 @@ func (s *Store) addTransfer(t *tracer.Transfer) {
 	r.to = s.wallet(&tracer.Wallet{Chain: t.Asset.Chain, Address: t.To})
 	r.asset = s.asset(&t.Asset)
 	s.appendTransfer(r, &t.Amount)
-	if t.Counts() && t.Kind != tracer.KindFee {
-		s.mergeFlow(r.from, r.to, s.hashPair(r.from, r.to), &flowValue{asset: r.asset, count: 1, amount: t.Amount, first: t.Block, last: t.Block})
-	}
 }
 
 func (s *Store) stray(row uint32, place placeRow) {
@@ -203,7 +200,7 @@ func (s *Store) Transfer(n int) tracer.Transfer {
 	b := s.blocks.at(p.block)
 	return tracer.Transfer{
 		Asset: *s.assets.at(r.asset),
-		From:  s.wallets.at(r.from).address, To: s.wallets.at(r.to).address,
+		From:  s.wallets.at(r.from).Address, To: s.wallets.at(r.to).Address,
 		Amount: s.amount(r),
 		Block:  b.number, BlockHash: b.hash, Time: b.time,
 		Tx: s.txs.at(r.tx).hash, TxIndex: p.index,

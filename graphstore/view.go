@@ -2,11 +2,14 @@ package graphstore
 
 import (
 	"encoding/binary"
+	"maps"
 	"slices"
 	"sort"
 	"sync"
 
 	"scamtrace/tracer"
+
+	"github.com/ethereum/go-ethereum/common"
 )
 
 // A View is the graph of a [Store] at one moment: its wallets, and for each
@@ -17,14 +20,17 @@ import (
 // [tracer.Wallet.Compare], so that every answer depends on the content of the
 // store only, not on how it came in. The zero address is a wallet like others.
 type View struct {
-	wallets column[walletRow] // of the store
-	order   []uint32          // the store's number of each wallet
+	wallets column[tracer.Wallet] // of the store
+	order   []uint32              // the store's number of each wallet
 
 	// The receivers of a are outTo[outStart[a]:outStart[a+1]], ascending.
 	outStart, outTo []uint32
 
-	once            sync.Once // for the other direction
-	inStart, inFrom []uint32
+	inOnce          sync.Once
+	inStart, inFrom []uint32 // the other direction
+
+	strongOnce             sync.Once
+	component, byComponent []uint32 // see strong
 }
 
 // Freeze returns the graph as it is now. It costs time proportional to the
@@ -44,46 +50,76 @@ func (s *Store) Freeze() *View {
 }
 
 func (s *Store) freeze() *View {
+	if s.derived < s.transfers.n {
+		s.merge()
+	}
 	v := &View{order: s.sortedWallets()}
-	v.wallets.pieces, v.wallets.n = slices.Clone(s.wallets.pieces), s.wallets.n
+	v.wallets = s.wallets
+	v.wallets.pieces = slices.Clone(s.wallets.pieces)
 
-	rank := make([]uint32, s.wallets.n)
-	for i, id := range v.order {
-		rank[id] = uint32(i)
-	}
 	// Two stable distributions, by receiver and then by sender, leave the
-	// pairs sorted by both.
-	n := len(v.order)
-	inStart := make([]uint32, n+1)
-	outStart := make([]uint32, n+1)
-	for i := range s.flows.n {
-		if r := s.flows.at(uint32(i)); r.isHead() {
-			inStart[rank[r.to]]++
-			outStart[rank[r.from]]++
+	// pairs sorted by both. The first is by the store's numbers, the second by
+	// the view's.
+	in := make([]uint32, s.wallets.n+1)
+	out := make([]uint32, s.wallets.n+1)
+	for _, pairs := range s.pairs.runs() {
+		for _, p := range pairs {
+			if p.from != nobody {
+				in[p.to]++
+				out[p.from]++
+			}
 		}
 	}
-	ends(inStart)
-	ends(outStart)
-	inFrom := make([]uint32, s.pairs)
-	for i := range s.flows.n {
-		if r := s.flows.at(uint32(i)); r.isHead() {
-			b := rank[r.to]
-			inStart[b]--
-			inFrom[inStart[b]] = rank[r.from]
+	ends(in)
+	inFrom := make([]uint32, in[s.wallets.n])
+	for _, pairs := range s.pairs.runs() {
+		for _, p := range pairs {
+			if p.from != nobody {
+				in[p.to]--
+				inFrom[in[p.to]] = p.from
+			}
 		}
 	}
-	v.outTo = make([]uint32, s.pairs)
-	for b := n - 1; b >= 0; b-- {
-		for _, a := range inFrom[inStart[b]:inStart[b+1]] {
-			outStart[a]--
-			v.outTo[outStart[a]] = uint32(b)
+	var sum uint32
+	for _, id := range v.order {
+		sum += out[id]
+		out[id] = sum
+	}
+	v.outTo = make([]uint32, sum)
+	for b := len(v.order) - 1; b >= 0; b-- {
+		id := v.order[b]
+		for _, a := range inFrom[in[id]:in[id+1]] {
+			out[a]--
+			v.outTo[out[a]] = uint32(b)
 		}
 	}
-	v.outStart = outStart
+	v.outStart = make([]uint32, len(v.order)+1)
+	for a, id := range v.order {
+		v.outStart[a] = out[id]
+	}
+	v.outStart[len(v.order)] = sum
+	if s.merged < s.flows.n || len(s.nextFlow) > 0 {
+		v.compact()
+	}
 	return v
 }
 
-func (r *flowRow) isHead() bool { return r.asset&extra == 0 && r.asset != codeDead }
+// compact drops repeated pairs.
+func (v *View) compact() {
+	n := uint32(0)
+	for a := range v.order {
+		to := v.Out(uint32(a))
+		v.outStart[a] = n
+		for i, b := range to {
+			if i == 0 || b != to[i-1] {
+				v.outTo[n] = b
+				n++
+			}
+		}
+	}
+	v.outStart[len(v.order)] = n
+	v.outTo = v.outTo[:n]
+}
 
 // ends turns counts into the sums of all up to and including each. Whoever
 // fills the rows from their ends downwards is left with their starts.
@@ -96,48 +132,79 @@ func ends(counts []uint32) {
 }
 
 // sortedWallets returns the numbers of all wallets in order: distributed by
-// the first two bytes of their addresses, which are as good as random, then
-// sorted in each of the small heaps.
+// the first two bytes of their addresses, which are as good as random, sorted
+// in each of the small heaps, and then distributed by chain, if there are
+// several.
 func (s *Store) sortedWallets() []uint32 {
-	heap := func(id uint32) uint16 { return binary.BigEndian.Uint16(s.wallets.at(id).address[:]) }
-	start := make([]uint32, 1<<16)
-	n := 0
-	for id := range uint32(s.wallets.n) {
-		if !s.isGone(id) {
-			start[heap(id)]++
+	start := make([]uint32, 1<<16+1)
+	count := make(map[uint64]uint32) // of wallets by chain
+	var last uint64                  // the chain of the wallet before
+	var n uint32                     // wallets on that chain, not counted yet
+	for first, ws := range s.wallets.runs() {
+		for i := range ws {
+			w := &ws[i]
+			if s.isGone(first + uint32(i)) {
+				continue
+			}
+			start[binary.BigEndian.Uint16(w.Address[:])]++
+			if w.Chain != last && n > 0 {
+				count[last] += n
+				n = 0
+			}
+			last = w.Chain
 			n++
 		}
 	}
+	count[last] += n
 	ends(start)
-	ids := make([]uint32, n)
-	chain, chains := uint64(0), false
-	for i := s.wallets.n - 1; i >= 0; i-- {
-		id := uint32(i)
-		if s.isGone(id) {
-			continue
+	ids := make([]uint32, start[1<<16])
+	for first, ws := range s.wallets.runs() {
+		for i := range ws {
+			if id := first + uint32(i); !s.isGone(id) {
+				h := binary.BigEndian.Uint16(ws[i].Address[:])
+				start[h]--
+				ids[start[h]] = id
+			}
 		}
-		h := heap(id)
-		start[h]--
-		ids[start[h]] = id
-		c := binary.LittleEndian.Uint64(s.wallets.at(id).chain[:])
-		chains = chains || i < s.wallets.n-1 && c != chain
-		chain = c
 	}
-	if chains { // which come before addresses
-		slices.SortFunc(ids, func(a, b uint32) int { return s.Wallet(a).Compare(s.Wallet(b)) })
+	for h := range 1 << 16 {
+		if heap := ids[start[h]:start[h+1]]; len(heap) > 1 {
+			s.sortHeap(heap)
+		}
+	}
+	if len(count) < 2 {
 		return ids
 	}
-	byAddress := func(a, b uint32) int { return s.wallets.at(a).address.Cmp(s.wallets.at(b).address) }
-	for h, first := range start {
-		end := uint32(n)
-		if h+1 < len(start) {
-			end = start[h+1]
-		}
-		if end-first > 1 {
-			slices.SortFunc(ids[first:end], byAddress)
-		}
+	n = 0
+	for _, chain := range slices.Sorted(maps.Keys(count)) {
+		count[chain], n = n, n+count[chain]
 	}
-	return ids
+	byChain := make([]uint32, len(ids))
+	for _, id := range ids {
+		c := s.wallets.at(id).Chain
+		byChain[count[c]] = id
+		count[c]++
+	}
+	return byChain
+}
+
+// sortHeap sorts wallets by address alone, given that the first two bytes are
+// the same.
+func (s *Store) sortHeap(ids []uint32) {
+	address := func(id uint32) *common.Address { return &s.wallets.at(id).Address }
+	var keys [32]uint64 // the next eight bytes
+	if len(ids) > len(keys) {
+		slices.SortFunc(ids, func(a, b uint32) int { return address(a).Cmp(*address(b)) })
+		return
+	}
+	for i, id := range ids {
+		key := binary.BigEndian.Uint64(address(id)[2:])
+		for i > 0 && (keys[i-1] > key || keys[i-1] == key && address(ids[i-1]).Cmp(*address(id)) > 0) {
+			keys[i], ids[i] = keys[i-1], ids[i-1]
+			i--
+		}
+		keys[i], ids[i] = key, id
+	}
 }
 
 // Len returns how many wallets there are.
@@ -148,7 +215,7 @@ func (v *View) Pairs() int { return len(v.outTo) }
 
 // Wallet returns the wallet with a number of the view, which must be below
 // [View.Len].
-func (v *View) Wallet(id uint32) tracer.Wallet { return v.wallets.at(v.order[id]).wallet() }
+func (v *View) Wallet(id uint32) tracer.Wallet { return *v.wallets.at(v.order[id]) }
 
 // ID returns the number of a wallet in the view, if it is there.
 func (v *View) ID(w tracer.Wallet) (uint32, bool) {
@@ -163,7 +230,7 @@ func (v *View) Out(id uint32) []uint32 { return v.outTo[v.outStart[id]:v.outStar
 // In returns the wallets that paid one, ascending. The slice is the view's own
 // and must not be written.
 func (v *View) In(id uint32) []uint32 {
-	v.once.Do(v.turn)
+	v.inOnce.Do(v.turn)
 	return v.inFrom[v.inStart[id]:v.inStart[id+1]]
 }
 

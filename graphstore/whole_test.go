@@ -1,7 +1,6 @@
 package graphstore
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/dominikbraun/graph"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/holiman/uint256"
 )
 
 // engineVar makes the test binary a process that does the whole job with one
@@ -42,26 +42,30 @@ func writeRecords(file string, rs []record) error {
 }
 
 // records yields what writeRecords wrote.
-func records(file string) iter.Seq[record] {
-	return func(yield func(record) bool) {
+func records(file string) iter.Seq2[Pair, Flow] {
+	return func(yield func(Pair, Flow) bool) {
 		f, err := os.Open(file)
 		if err != nil {
 			panic(err)
 		}
 		defer f.Close()
-		in := bufio.NewReaderSize(f, 1<<16)
-		var buf [recordLen]byte
+		buf := make([]byte, 1000*recordLen)
 		for {
-			if _, err := io.ReadFull(in, buf[:]); err == io.EOF {
-				return
-			} else if err != nil {
-				panic(err)
+			n, err := io.ReadFull(f, buf)
+			for b := buf[:n]; len(b) > 0; b = b[recordLen:] {
+				first, count := binary.BigEndian.Uint32(b[61:]), binary.BigEndian.Uint32(b[57:])
+				if !yield(Pair{
+					tracer.Wallet{Chain: 1, Address: common.Address(b[:20])},
+					tracer.Wallet{Chain: 1, Address: common.Address(b[20:40])},
+				}, Flow{
+					Asset:     benchAssets[b[40]],
+					Amount:    uint256.Int{binary.BigEndian.Uint64(b[49:]), binary.BigEndian.Uint64(b[41:])},
+					Transfers: count, First: uint64(first), Last: uint64(first + count),
+				}) {
+					return
+				}
 			}
-			r := record{asset: buf[40], count: binary.BigEndian.Uint32(buf[57:]), block: binary.BigEndian.Uint32(buf[61:])}
-			copy(r.from[:], buf[:])
-			copy(r.to[:], buf[20:])
-			r.amount.SetBytes16(buf[41:57])
-			if !yield(r) {
+			if err != nil {
 				return
 			}
 		}
@@ -81,35 +85,27 @@ func TestMain(m *testing.M) {
 // It prints the answer.
 func whole(engine, file string) {
 	var first common.Address
-	for r := range records(file) {
-		first = r.from
+	for p := range records(file) {
+		first = p.From.Address
 		break
 	}
 	reached, components := 0, 0
 	switch engine {
 	case "ours":
-		info, err := os.Stat(file)
-		if err != nil {
-			panic(err)
-		}
 		s := New()
-		s.Grow(int(info.Size() / recordLen))
-		s.AddFlows(func(yield func(Pair, Flow) bool) {
-			for r := range records(file) {
-				if !yield(r.flow()) {
-					return
-				}
-			}
-		})
+		s.AddFlows(records(file))
 		v := s.Freeze()
-		for range v.Reach([]tracer.Wallet{{Chain: 1, Address: first}}, -1) {
-			reached++
+		from, _ := v.ID(tracer.Wallet{Chain: 1, Address: first})
+		for _, d := range v.Depths([]uint32{from}, -1) {
+			if d >= 0 {
+				reached++
+			}
 		}
 		_, components = v.Components()
 	case "library":
 		g := graph.New(stringHash, graph.Directed())
-		for r := range records(file) {
-			addLibrary(g, &r)
+		for p, f := range records(file) {
+			addLibrary(g, p, f)
 		}
 		err := graph.BFS(g, string(first[:]), func(string) bool { reached++; return false })
 		if err != nil {
