@@ -517,7 +517,7 @@ func (p *picture) box(b *pictureBox) chart.Box {
 				partial++
 			}
 		}
-		if held.sum > 0 {
+		if held.sum > b.usd.sum/20 {
 			line("sum", "hold "+short(held.sum))
 		} else {
 			line("sum", usd)
@@ -540,13 +540,18 @@ func (p *picture) box(b *pictureBox) chart.Box {
 		case w.Role == "deposit":
 			c.Icon, head = "door", "Deposit address"
 		case len(w.Held) > 0:
-			c.Class, c.Icon, head = "holding", "coins", "Still held here"
 			var held dollars
 			for k := range w.Held {
 				held.add(parseUSD(w.Held[k].USD))
 			}
-			if held.known {
+			switch {
+			case held.known && held.sum < b.usd.sum/20:
+				sum += ", " + short(held.sum) + " left"
+			case held.known:
 				sum = short(held.sum) + " held"
+				fallthrough
+			default:
+				c.Class, c.Icon, head = "holding", "coins", "Still held here"
 			}
 		case len(w.Labels) > 0:
 			head = nodeName(w)

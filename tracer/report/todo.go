@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,7 +25,11 @@ type ask struct {
 	Link  string    // the id of a part of the page
 }
 
-type holding struct{ Address, Amount string }
+// A holding is an amount in a wallet.
+type holding struct {
+	Address, Amount string
+	usd             tracer.Micros
+}
 
 // issuer is who can freeze a token where it lies, if anybody can. Tether and
 // Circle have a list of frozen addresses in the contracts that they issue
@@ -62,21 +67,20 @@ func todo(r *Report) []step {
 			"Ask the officer to send the requests below in this order, or to let you send them with the number.",
 		},
 	}}
-	exits := make(map[string]*Exit)
-	for i := range r.Exits {
-		exits[r.Exits[i].Address] = &r.Exits[i]
-	}
 	freeze := make(map[string]*ask)
-	var watched, paidIn []holding
+	var watched, paidIn, values []holding
 	for i := range r.Wallets {
 		w := &r.Wallets[i]
 		for n := range w.Held {
 			a := &w.Held[n]
-			at := holding{eip55(w.Address), people(a)}
+			at := holding{Address: eip55(w.Address), Amount: people(a)}
+			at.usd, _ = parseUSD(a.USD)
 			who := issuer(a.Asset, a.Symbol)
 			switch {
 			case w.Role == "deposit":
 				paidIn = append(paidIn, at)
+			case strings.Contains(a.Asset, "/iso4217:"):
+				values = append(values, at)
 			case who != "":
 				if freeze[who] == nil {
 					freeze[who] = &ask{Who: who, What: "freeze the " + a.Symbol + " in these wallets"}
@@ -92,6 +96,7 @@ func todo(r *Report) []step {
 		block = fmt.Sprintf(" All amounts are those of block %d of %s.", r.Chains[0].Pinned.Number, when(r.Chains[0].Pinned.Time))
 	}
 	cut := func(a ask) ask {
+		slices.SortStableFunc(a.Where, func(x, y holding) int { return cmp.Compare(y.usd, x.usd) })
 		if n := len(a.Where); n > shown {
 			a.Where, a.More = a.Where[:shown], n-shown
 		}
@@ -111,6 +116,13 @@ func todo(r *Report) []step {
 		}
 		steps = append(steps, s)
 	}
+	if len(values) > 0 {
+		steps = append(steps, step{
+			Title: "First: find out which coins are still there, and have them frozen",
+			Text:  []string{"The list that was read gives dollars, not coins. A block explorer shows what each wallet holds: Tether can freeze USDT, and Circle USDC, on a request of the police."},
+			Asks:  []ask{cut(ask{Who: "Wallets to look up", Where: values})},
+		})
+	}
 	var custodians, bridges, others []ask
 	for i, x := range r.services() {
 		a := ask{Who: x.name, Link: fmt.Sprintf("exit-%d", i+1)}
@@ -125,8 +137,12 @@ func todo(r *Report) []step {
 		}
 	}
 	if len(custodians) > 0 {
+		title := "Ask each service to hold the money and keep its records"
+		if len(freeze)+len(values) > 0 {
+			title = "Then: a" + title[1:]
+		}
 		s := step{
-			Title: "Then: ask each service to hold the money and keep its records",
+			Title: title,
 			Text: []string{
 				"They know whose accounts these are. Each request names only that service's own addresses, with the transactions and amounts under Exits below. Copy them as text; pictures are refused.",
 				"Ask to freeze the accounts, to keep everything about them, and for how long: some services end a freeze after 30 days.",

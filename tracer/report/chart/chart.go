@@ -390,7 +390,7 @@ func (d *drawing) chart(labels int, heading func(int) string) Chart {
 		}
 	}
 	b.WriteString("</g>")
-	c := Chart{SVG: b.String(), Width: left(max(len(d.column), 1)) - columnGap + margin, Height: bottom + margin, Numbers: d.numbers}
+	c := Chart{SVG: b.String(), Width: left(max(len(d.column), 1)) - columnGap/3, Height: bottom + margin, Numbers: d.numbers}
 	for k := range d.column {
 		c.Columns = append(c.Columns, left(k))
 	}

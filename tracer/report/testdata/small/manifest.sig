@@ -1,1 +1,1 @@
-{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"Z5K+1wWcBMQycsmj8iTl/TBPxuOibWDY8aZg96YByt0rrPYbkodI3masNbJBNfLM+34TB4RlD+bOgYT88tVsCw=="}
+{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"dYhwmZrqUQENMNx3EPgCcl4sgrw+fWKyDRSIZhh39JcQeG8LAIbXqZa9YIJQXJKf9Ar3EiitgzMHoA80dcsNBw=="}
