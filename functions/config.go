@@ -101,6 +101,11 @@ func (s *Setup) number(key string) int {
 	return n
 }
 
+// list splits a setting at commas and spaces.
+func list(v string) []string {
+	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
 // WithAuth verifies tokens: SCAMTRACE_ISSUER, SCAMTRACE_AUDIENCE, SCAMTRACE_JWKS
 // (the issuer's /.well-known/jwks.json unless set), SCAMTRACE_WORKSPACE_CLAIM and
 // SCAMTRACE_ROLE_CLAIM; and the quotas SCAMTRACE_CASES_PER_DAY,
@@ -139,7 +144,7 @@ var isReportFile = regexp.MustCompile(`^workspaces/[^/]+/cases/[^/]+/reports/`)
 // WithHooks names the hosts that webhooks may lead to: SCAMTRACE_WEBHOOK_HOSTS,
 // with commas between.
 func WithHooks(s *Setup) {
-	s.App.Hooks.Hosts = strings.FieldsFunc(s.text("SCAMTRACE_WEBHOOK_HOSTS"), func(r rune) bool { return r == ',' || r == ' ' })
+	s.App.Hooks.Hosts = list(s.text("SCAMTRACE_WEBHOOK_HOSTS"))
 }
 
 // WithAlerts publishes alerts of at least SCAMTRACE_ALERT_USD dollars to the
@@ -176,7 +181,7 @@ func WithSigner(s *Setup) {
 // [ParseEndpoints] has them, or else in the object private/rpc.json, an object
 // of chain names and addresses; at most SCAMTRACE_RATE calls a second.
 func WithChains(s *Setup) {
-	e, err := ParseEndpoints(strings.Fields(s.text("SCAMTRACE_RPC"))...)
+	e, err := ParseEndpoints(list(s.text("SCAMTRACE_RPC"))...)
 	if err != nil {
 		s.bad("SCAMTRACE_RPC", err.Error())
 	}
@@ -215,7 +220,7 @@ func Limit(perSecond float64) *rate.Limiter {
 	if perSecond <= 0 {
 		return nil
 	}
-	return rate.NewLimiter(rate.Limit(perSecond), 100) // ethsource sends up to 100 calls at once
+	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
 }
 
 // Names are the chains that have an endpoint of their own, sorted.
