@@ -24,6 +24,7 @@ type job struct {
 	since     uint64
 	until     uint64
 	limits    walk.Limits
+	unseen    bool          // see [walk.Options.Unseen]
 	maxGap    tracer.Micros // more than this in gaps ends with errPartial; negative: no bound
 	labels    *label.Set
 	prices    *price.Book
@@ -69,7 +70,7 @@ func (j *job) run(ctx context.Context, stdout, stderr io.Writer) error {
 
 // options are the settings of the walk.
 func (j *job) options() walk.Options {
-	o := walk.Options{Chain: j.chain, Policy: j.policy, Since: j.since, Until: j.until, Limits: j.limits}
+	o := walk.Options{Chain: j.chain, Policy: j.policy, Since: j.since, Until: j.until, Limits: j.limits, Unseen: j.unseen}
 	o.Know(j.labels, j.prices)
 	return o
 }
@@ -87,6 +88,7 @@ func traceCommand() *cobra.Command {
 	var policy, since, until, minUSD, maxGap, out, reference string
 	var prices, labelFiles []string
 	var limits walk.Limits
+	var unseen bool
 	cmd := &cobra.Command{
 		Use:   "trace SEED…",
 		Short: "Follow the money from wallets or payments and write a report",
@@ -95,7 +97,7 @@ func traceCommand() *cobra.Command {
 			"that payment is followed; with a wallet, everything it received.",
 		Args: needArgs(1, "at least one wallet or transaction that was paid"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			j := job{limits: limits, out: filepath.Clean(out), reference: reference}
+			j := job{limits: limits, unseen: unseen, out: filepath.Clean(out), reference: reference}
 			var err error
 			if j.seeds, err = readSeeds(args); err != nil {
 				return err
@@ -149,6 +151,7 @@ func traceCommand() *cobra.Command {
 	fs.IntVar(&limits.Wallets, "max-wallets", 0, "stop after looking at this many wallets (default 10,000)")
 	fs.IntVar(&limits.Hub, "hub", 0, "a wallet with more transfers in the time read is a hub (default 3,000)")
 	fs.StringVar(&minUSD, "min-usd", "", "do not follow less than this many dollars (default 1)")
+	fs.BoolVar(&unseen, "unseen", false, "for lists that lack transfers: what a wallet pays beyond all it was seen to get counts as\nreported, if at least half of what it got is traced")
 	fs.StringVar(&maxGap, "max-gap", "", "end with exit code 3 when more than this many dollars were not followed")
 	fs.StringSliceVar(&labelFiles, "labels", nil, "labels of your own: TagPack or CSV `FILE`s")
 	fs.StringSliceVar(&prices, "prices", nil, "dollar prices: CSV `FILE`s with asset,time,usd")
