@@ -55,7 +55,7 @@ func TestPipelineInAWS(t *testing.T) {
 		}
 		s.bucket = good
 		s.App = s.newApp()
-		s.App.Queue, s.App.Signer, s.App.Turn = NewSQS(sqsConfig, *made.QueueUrl), signer, 20*time.Millisecond
+		s.App.Queue, s.App.Signer, s.App.Turn = NewSQS(sqsConfig, *made.QueueUrl), signer, time.Second/2
 		if got := s.submit(alice, 1); got != id {
 			t.Fatalf("case %s, want %s", got, id)
 		}
