@@ -101,8 +101,8 @@ func (s *Setup) number(key string) int {
 	return n
 }
 
-// list splits a setting at commas and spaces.
-func list(v string) []string {
+// split cuts a setting at commas and spaces.
+func split(v string) []string {
 	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
@@ -144,7 +144,7 @@ var isReportFile = regexp.MustCompile(`^workspaces/[^/]+/cases/[^/]+/reports/`)
 // WithHooks names the hosts that webhooks may lead to: SCAMTRACE_WEBHOOK_HOSTS,
 // with commas between.
 func WithHooks(s *Setup) {
-	s.App.Hooks.Hosts = list(s.text("SCAMTRACE_WEBHOOK_HOSTS"))
+	s.App.Hooks.Hosts = split(s.text("SCAMTRACE_WEBHOOK_HOSTS"))
 }
 
 // WithAlerts publishes alerts of at least SCAMTRACE_ALERT_USD dollars to the
@@ -181,7 +181,7 @@ func WithSigner(s *Setup) {
 // [ParseEndpoints] has them, or else in the object private/rpc.json, an object
 // of chain names and addresses; at most SCAMTRACE_RATE calls a second.
 func WithChains(s *Setup) {
-	e, err := ParseEndpoints(list(s.text("SCAMTRACE_RPC"))...)
+	e, err := ParseEndpoints(split(s.text("SCAMTRACE_RPC"))...)
 	if err != nil {
 		s.bad("SCAMTRACE_RPC", err.Error())
 	}

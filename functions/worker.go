@@ -86,9 +86,11 @@ func (a *App) turn(ctx context.Context, c *Case) error {
 		return err
 	}
 	if c.Pinned == nil {
-		if c, err = a.pin(ctx, c, chain, k); err != nil || c == nil {
+		c, src, err := a.pin(ctx, c, chain, k)
+		if err != nil || c == nil {
 			return err
 		}
+		return a.walk(ctx, c, chain, k, src)
 	}
 	if c.Pinned.Known != k.id {
 		return a.again(ctx, c, "The labels or prices changed while it was traced, so it was traced again with the new ones.")
@@ -111,21 +113,21 @@ func (a *App) turn(ctx context.Context, c *Case) error {
 
 // pin chooses the block that this run reads up to, and writes it down before
 // anything is read at it. A nil Case: nothing is final that was not before.
-func (a *App) pin(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge) (*Case, error) {
+func (a *App) pin(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge) (*Case, tracer.Source, error) {
 	var gone bool
 	if c.Base != nil {
 		_, err := a.Open(ctx, chain, c.Base.tracer())
 		if gone = errors.Is(err, tracer.ErrReorg); err != nil && !gone {
-			return nil, node(err)
+			return nil, nil, node(err)
 		}
 	}
 	src, err := a.Open(ctx, chain, nil)
 	if err != nil {
-		return nil, node(err)
+		return nil, nil, node(err)
 	}
 	b, err := src.Pin(ctx)
 	if err != nil {
-		return nil, node(err)
+		return nil, nil, node(err)
 	}
 	if n := len(c.Reports); n > 0 && b.Number <= c.Reports[n-1].Block && !gone {
 		_, err := a.step(ctx, c, func(c *Case) {
@@ -134,9 +136,9 @@ func (a *App) pin(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge
 				c.Pinned, c.Base = &Pin{Block: *c.Base}, nil
 			}
 		})
-		return nil, err
+		return nil, nil, err
 	}
-	return a.step(ctx, c, func(c *Case) {
+	c, err = a.step(ctx, c, func(c *Case) {
 		c.Status, c.Due = StatusTracing, a.now().Add(lost)
 		c.Pinned = &Pin{Block: Block(b), Known: k.id, Notes: notes(src)}
 		if gone {
@@ -144,6 +146,7 @@ func (a *App) pin(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge
 			c.Notes = append(c.Notes, "The block up to which the report before this one was read is no longer on the chain, so everything was read anew.")
 		}
 	})
+	return c, src, err
 }
 
 // again begins the run anew, at a new block and from nothing.
