@@ -127,7 +127,7 @@ func (s *server) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	nodes.Bucket, nodes.Limiter = app.Bucket, functions.Limit(s.rate)
-	app.Open = nodes.Open
+	app.Open, app.Chains = nodes.Open, nodes.Names()
 	queue := functions.NewLocal()
 	app.Queue = queue
 	mux.Handle("/", app.Handler())

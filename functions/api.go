@@ -81,9 +81,10 @@ func (a *App) routes() (*http.ServeMux, huma.API) {
 		panic("functions: " + err.Error()) // embedded
 	}
 	files := http.FileServerFS(web)
+	mux.HandleFunc("GET /config.json", a.config)
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'")
+		h.Set("Content-Security-Policy", pagePolicy+a.connect(r))
 		h.Set("Cache-Control", "no-cache")
 		if _, err := fs.Stat(web, strings.Trim(r.URL.Path, "/")); err != nil && r.URL.Path != "/" {
 			problem(w, http.StatusNotFound, "There is nothing here.")
@@ -538,13 +539,18 @@ func (a *App) list(ctx context.Context, in *struct {
 }
 
 type linkOutput struct {
+	Status   int
 	Location string `header:"Location"`
+	Body     struct {
+		Link string `json:"link" doc:"Good for 15 minutes"`
+	}
 }
 
 func (a *App) download(ctx context.Context, in *struct {
 	ID    string `path:"id" maxLength:"64"` // huma looks into no embedded struct that is not exported
 	Block uint64 `path:"block"`
 	File  string `path:"file" maxLength:"120"`
+	Tell  bool   `query:"tell" doc:"Answer 200 with the link instead of leading there: for scripts, which cannot read where a redirect leads"`
 }) (*linkOutput, error) {
 	c, err := a.find(ctx, in.ID)
 	if err != nil {
@@ -564,8 +570,13 @@ func (a *App) download(ctx context.Context, in *struct {
 		return nil, err
 	}
 	name := fmt.Sprintf("%d-%s", row.Block, strings.ReplaceAll(in.File, "/", "-"))
-	link, err := a.Bucket.Link(ctx, key, name, linkLife)
-	return &linkOutput{link}, err
+	out := &linkOutput{Status: http.StatusFound}
+	if in.Tell {
+		out.Status = http.StatusOK
+	}
+	out.Location, err = a.Bucket.Link(ctx, key, name, linkLife)
+	out.Body.Link = out.Location
+	return out, err
 }
 
 // diffName is the name under which the changes of a report are downloaded.

@@ -47,6 +47,7 @@ type App struct {
 	Open   Opener
 	Alerts Alerts        // nil: only webhooks are told
 	Signer report.Signer // nil: bundles are not signed
+	Chains []string      // names of those that the page offers; nil: all that are known
 
 	Auth  Authenticator // nil: whoever asks is the only user, which a server may allow on loopback alone
 	Hooks HookRules

@@ -58,6 +58,7 @@ type JWT struct {
 	// with spaces between, or a list.
 	WorkspaceClaim, RoleClaim string
 	verifier                  *oidc.IDTokenVerifier
+	door                      door
 }
 
 // NewJWT returns a verifier of tokens of issuer that are meant for audience.
@@ -68,9 +69,12 @@ func NewJWT(issuer, audience, jwks string, now func() time.Time) *JWT {
 	// Anybody can send tokens that name a key nobody has; each would be a fetch.
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &seldom{rate.NewLimiter(rate.Every(10*time.Second), 5)}}
 	keys := oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), client), jwks)
-	return &JWT{"custom:workspace", "custom:role", oidc.NewVerifier(issuer, keys, &oidc.Config{
-		ClientID: audience, SupportedSigningAlgs: []string{oidc.RS256, oidc.ES256}, Now: now,
-	})}
+	return &JWT{
+		WorkspaceClaim: "custom:workspace", RoleClaim: "custom:role", door: newDoor(issuer, audience),
+		verifier: oidc.NewVerifier(issuer, keys, &oidc.Config{
+			ClientID: audience, SupportedSigningAlgs: []string{oidc.RS256, oidc.ES256}, Now: now,
+		}),
+	}
 }
 
 type seldom struct{ *rate.Limiter }
