@@ -29,21 +29,25 @@ func (s *Source) explore(ctx context.Context, p *purse) error {
 		busy = s.chain.Tokens[0].Address
 	}
 	can := func(method string, args ...any) (bool, error) {
-		var any any
-		err := s.c.probe(ctx, p, &any, method, args...)
+		var got any
+		err := s.c.probe(ctx, p, &got, method, args...)
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
 		}
-		return err == nil && any != nil, nil
+		return err == nil && got != nil, nil
 	}
 	var err error
-	if s.traces, err = can("trace_filter", map[string]any{"fromBlock": at, "toBlock": at, "toAddress": []common.Address{busy}}); s.traces || err != nil {
-		return err
-	}
-	if s.index, err = can("ots_searchTransactionsBefore", busy, 0, 1); err != nil {
+	if s.traces, err = can("trace_filter", map[string]any{"fromBlock": at, "toBlock": at, "toAddress": []common.Address{busy}}); err != nil {
 		return err
 	}
 	if s.archive, err = can("eth_getBalance", busy, hexutil.EncodeUint64(min(s.pinned.Number, 1))); err != nil {
+		return err
+	}
+	if s.traces {
+		s.byBlock = blockMethods[0] // they come together
+		return nil
+	}
+	if s.index, err = can("ots_searchTransactionsBefore", busy, 0, 1); err != nil {
 		return err
 	}
 	for _, m := range blockMethods {

@@ -162,13 +162,6 @@ func (c *coins) check() error {
 	return nil
 }
 
-// add keeps a move of native coin that concerns the wallets.
-func (c *coins) add(t tracer.Transfer, ok bool) {
-	if ok && (c.mine(t.From) || c.mine(t.To)) {
-		c.ts = append(c.ts, t)
-	}
-}
-
 // addReceipts keeps receipts, and the fees that the wallets paid.
 func (c *coins) addReceipts(rs []*receipt) {
 	c.receipts = append(c.receipts, rs...)
@@ -193,7 +186,9 @@ type found struct {
 
 func (c *coins) keep(b stretch, f found) error {
 	for _, t := range f.ts {
-		c.add(t, true)
+		if c.mine(t.From) || c.mine(t.To) {
+			c.ts = append(c.ts, t)
+		}
 	}
 	c.addReceipts(f.receipts)
 	if f.blind != nil {
@@ -255,8 +250,12 @@ func (c *coins) filterTraces(ctx context.Context, p *purse, b stretch) (f found,
 	}
 	dead := make(map[common.Hash]bool)
 	for _, r := range f.receipts {
-		dead[r.Tx] = !r.succeeded(0)
+		if r.Status == nil && contains(shallow, r.Tx) {
+			deep = append(deep, r.Tx) // before Byzantium receipts did not tell
+		}
+		dead[r.Tx] = r.Status != nil && *r.Status != 1
 	}
+	deep = unique(deep)
 	for _, r := range moves {
 		if t, ok := c.native(r); ok && len(r.Path) < 2 && !dead[r.Tx] && (len(r.Path) == 0 || !contains(deep, r.Tx)) {
 			f.ts = append(f.ts, t)
@@ -407,7 +406,7 @@ func (s *Source) traceEach(ctx context.Context, p *purse, method string, txs []c
 	}
 	err := s.c.sure(ctx, p, calls, func(i int) error {
 		rows[i] = nil
-		if err := json.Unmarshal(raw[i], &rows[i]); err != nil || len(rows[i]) == 0 || rows[i][0].Tx != txs[i] {
+		if err := json.Unmarshal(raw[i], &rows[i]); err != nil || len(rows[i]) == 0 || slices.ContainsFunc(rows[i], func(r trace) bool { return r.Error.node == nil && r.Tx != txs[i] }) {
 			return s.c.unusable("it does not show the traces of a transaction of the chain")
 		}
 		return s.checkTraces(rows[i], stretch{0, s.pinned.Number})

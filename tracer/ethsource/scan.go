@@ -2,6 +2,7 @@ package ethsource
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
@@ -178,21 +179,20 @@ func (s *scanner) key() ([]byte, error) {
 	if s.peek() != '"' {
 		return nil, s.failed()
 	}
-	// The colon must be read without losing the key.
-	from := 1
-	for {
-		if k := bytes.IndexByte(s.buf[s.i+from:s.n], '"'); k >= 0 && s.i+from+k+1 < s.n && s.buf[s.i+from+k+1] == ':' {
-			raw := s.buf[s.i+1 : s.i+from+k]
-			if plain(raw) {
-				s.i += from + k + 2
-				return raw, nil
+	for k, c := range s.buf[s.i+1 : s.n] {
+		if c == '"' {
+			if end := s.i + 1 + k; end+1 < s.n && s.buf[end+1] == ':' {
+				key := s.buf[s.i+1 : end]
+				s.i = end + 2
+				return key, nil
 			}
-		} else if k < 0 && s.more() {
-			continue
+			break
 		}
-		break
+		if c < ' ' || c == '\\' || c >= 0x80 {
+			break
+		}
 	}
-	raw, err := s.value() // with escapes, or white space behind it
+	raw, err := s.value() // with escapes, with white space behind it, or at the end of the buffer
 	if err != nil {
 		return nil, err
 	}
@@ -201,16 +201,6 @@ func (s *scanner) key() ([]byte, error) {
 		return nil, errSyntax
 	}
 	return []byte(key), s.take(':')
-}
-
-// plain reports whether a text means itself in JSON.
-func plain(b []byte) bool {
-	for _, c := range b {
-		if c < ' ' || c == '\\' || c >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 // list reads an array; item must read each element.
@@ -345,16 +335,31 @@ var nibble = func() (t [256]byte) {
 
 var errHex = errors.New("it is not hexadecimal")
 
-// unhex decodes digits into out, which has half as many bytes.
+// unhex decodes digits into out, which has half as many bytes, eight digits at
+// a time: each of the eight bytes of a word is worked on by itself.
 func unhex(out, digits []byte) bool {
+	const ones = 0x0101010101010101
+	ok := uint64(ones << 7)
+	for len(out) >= 4 {
+		x := binary.LittleEndian.Uint64(digits)
+		small := x | 0x20*ones // capital letters as small ones
+		// The top bit of a byte says that the byte was at least so much.
+		number := (x + (0x80-'0')*ones) &^ (x + (0x80-'9'-1)*ones)
+		letter := (small + (0x80-'a')*ones) &^ (small + (0x80-'f'-1)*ones)
+		ok &= (number | letter) &^ x
+		n := small&(0x0f*ones) + 9*(small>>6&ones)
+		n = (n<<4 | n>>8) & 0x00ff00ff00ff00ff
+		n = (n | n>>8) & 0x0000ffff0000ffff
+		binary.LittleEndian.PutUint32(out, uint32(n|n>>16))
+		out, digits = out[4:], digits[8:]
+	}
 	bad := byte(0)
-	digits = digits[:2*len(out)]
 	for k := range out {
 		hi, lo := nibble[digits[2*k]], nibble[digits[2*k+1]]
 		bad |= hi | lo
 		out[k] = hi<<4 | lo&0xf
 	}
-	return bad&0xf0 == 0
+	return ok&(ones<<7) == ones<<7 && bad&0xf0 == 0
 }
 
 func hasPrefix(raw []byte) bool {
@@ -363,6 +368,11 @@ func hasPrefix(raw []byte) bool {
 
 // fixed reads as many bytes as out has.
 func (s *scanner) fixed(out []byte) error {
+	end := s.i + 3 + 2*len(out)
+	if end < s.n && s.buf[s.i] == '"' && s.buf[end] == '"' && hasPrefix(s.buf[s.i+1:]) && unhex(out, s.buf[s.i+3:end]) {
+		s.i = end + 1
+		return nil
+	}
 	raw, err := s.quoted()
 	if err != nil {
 		return err

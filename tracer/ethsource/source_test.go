@@ -244,3 +244,38 @@ func TestPinned(t *testing.T) {
 		t.Errorf("a block that the node does not have: %v", err)
 	}
 }
+
+// TestOldReceipts has receipts as they were before London and Byzantium, which
+// say neither what gas cost nor whether the transaction worked.
+func TestOldReceipts(t *testing.T) {
+	w := made(devnet.Config{})
+	q := someWallets(w)
+	honest, err := open(t, w, devnet.NodeOptions{}).Transfers(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range []devnet.NodeOptions{{}, {NoTraces: true}} {
+		l := &liar{node: devnet.NewNode(w, node), lie: func(c call, _ int, a *call) {
+			if c.Method == "eth_getTransactionReceipt" && len(a.Result) > 10 {
+				a.Result = rows(t, []byte("["+string(a.Result)+"]"), func(l []map[string]any) []map[string]any {
+					delete(l[0], "effectiveGasPrice")
+					delete(l[0], "status")
+					return l
+				})
+				a.Result = a.Result[1 : len(a.Result)-1]
+			}
+		}}
+		s, err := ethsource.Open(t.Context(), devnet.Chain(), serve(t, l), ethsource.Hasty(ethsource.Options{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Transfers(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		covered(t, q, got, honest)
+		if !node.NoTraces && len(got.Transfers) != len(honest.Transfers) {
+			t.Errorf("%d transfers, want %d", len(got.Transfers), len(honest.Transfers))
+		}
+	}
+}
