@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/base64"
 	"fmt"
 
 	"scamtrace/tracer"
@@ -10,7 +9,6 @@ import (
 	"scamtrace/tracer/label"
 	"scamtrace/tracer/ledger"
 	"scamtrace/tracer/price"
-	"scamtrace/tracer/report"
 	"scamtrace/tracer/walk"
 
 	"github.com/spf13/cobra"
@@ -77,25 +75,4 @@ func demoJob(w *devnet.World) (*job, error) {
 		j.seeds = append(j.seeds, tracer.Seed{Tx: p.Tx}, tracer.Seed{Wallet: p.Wallet})
 	}
 	return j, nil
-}
-
-func verifyCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "verify DIR",
-		Short: "Check that nothing in a report was changed and that its sums add up",
-		Args:  needArgs(1, "the folder of a report"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			v, err := report.Verify(args[0], nil)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d files are as they were written, and the sums add up.\n", len(v.Manifest.Files))
-			if v.Signer == nil {
-				fmt.Fprintln(cmd.OutOrStdout(), "The report is not signed.")
-			} else {
-				fmt.Fprintf(cmd.OutOrStdout(), "The report is signed with the key %s.\n", base64.StdEncoding.EncodeToString(v.Signer))
-			}
-			return nil
-		},
-	}
 }

@@ -30,6 +30,7 @@ type job struct {
 	prices    *price.Book
 	reference string
 	out       string
+	signer    report.Signer // nil: the report is not signed
 }
 
 // run traces, writes the bundle and prints what was found. It returns
@@ -52,7 +53,7 @@ func (j *job) run(ctx context.Context, stdout, stderr io.Writer) error {
 		}
 	}
 	r := report.Build(in)
-	if err := report.WriteBundle(context.WithoutCancel(ctx), j.out, r, nil); err != nil {
+	if err := report.WriteBundle(context.WithoutCancel(ctx), j.out, r, j.signer); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	if err := report.Summary(stdout, r, j.out); err != nil {
@@ -85,7 +86,7 @@ func (j *job) input(res *walk.Result) report.Input {
 
 func traceCommand() *cobra.Command {
 	var f sourceFlags
-	var policy, since, until, minUSD, maxGap, out, reference string
+	var policy, since, until, minUSD, maxGap, out, reference, key string
 	var prices, labelFiles []string
 	var limits walk.Limits
 	var unseen bool
@@ -128,6 +129,11 @@ func traceCommand() *cobra.Command {
 					return err
 				}
 			}
+			if key != "" {
+				if j.signer, err = report.OpenKey(key); err != nil {
+					return fmt.Errorf("the signing key: %w", err)
+				}
+			}
 			labels, notes, err := readLabels(labelFiles)
 			if err != nil {
 				return err
@@ -144,7 +150,7 @@ func traceCommand() *cobra.Command {
 	}
 	f.add(cmd)
 	fs := cmd.Flags()
-	fs.StringVar(&policy, "policy", "pifo", "accounting rule; pifo: the victim's money leaves a wallet first")
+	fs.StringVar(&policy, "policy", "pifo", "accounting rule: pifo (the victim's money leaves a wallet first), lifo, fifo, libr, haircut or poison")
 	fs.StringVar(&since, "since", "", "a wallet's receipts count from this day or time on (UTC)")
 	fs.StringVar(&until, "until", "", "a wallet's receipts count up to this day or time (UTC)")
 	fs.IntVar(&limits.Requests, "max-requests", 0, "stop after this many requests (default 10,000)")
@@ -156,6 +162,7 @@ func traceCommand() *cobra.Command {
 	fs.StringSliceVar(&labelFiles, "labels", nil, "labels of your own: TagPack or CSV `FILE`s")
 	fs.StringSliceVar(&prices, "prices", nil, "dollar prices: CSV `FILE`s with asset,time,usd")
 	fs.StringVar(&out, "out", "scamtrace-report", "`DIR` for the report")
+	fs.StringVar(&key, "sign", "", "sign the report with the Ed25519 key in `FILE`, which is made if it is not there")
 	fs.StringVar(&reference, "case", "", "a reference of your own for the report; no names")
 	return cmd
 }
