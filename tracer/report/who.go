@@ -4,7 +4,6 @@ import (
 	"scamtrace/tracer"
 	"scamtrace/tracer/cluster"
 	"scamtrace/tracer/label"
-	"scamtrace/tracer/walk"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/holiman/uint256"
@@ -20,9 +19,9 @@ func Wanted(in Input) []tracer.Wallet {
 
 // people returns what is asked about the wallets that received traced money.
 func (b *builder) people() (cluster.Graph, cluster.Input) {
-	known := b.Known
-	if known == nil {
-		known = walk.NewBackground(b.w)
+	store, whole := b.w.Store, b.w.Whole
+	if b.Known != nil {
+		store, whole = b.Known.Store, b.Known.Whole
 	}
 	in := cluster.Input{
 		Chain:   *b.chain,
@@ -34,7 +33,7 @@ func (b *builder) people() (cluster.Graph, cluster.Input) {
 		Hub:      func(w tracer.Wallet) bool { return b.w.Status(w.Address).Hub },
 		Contract: func(w tracer.Wallet) bool { return b.w.Status(w.Address).Contract },
 		Account:  func(w tracer.Wallet) bool { return b.w.Account(w.Address) },
-		Complete: func(w tracer.Wallet) bool { return known.Whole(w.Address) },
+		Complete: func(w tracer.Wallet) bool { return whole(w.Address) },
 		USD: func(a tracer.Asset, amount *uint256.Int, time uint64) (tracer.Micros, bool) {
 			usd, _, ok := b.Prices.USD(a, amount, time)
 			return usd, ok
@@ -58,7 +57,7 @@ func (b *builder) people() (cluster.Graph, cluster.Input) {
 	for _, c := range b.w.Books.Conversions {
 		add(c.Receiver)
 	}
-	return known.Store, in
+	return store, in
 }
 
 // who finds deposit addresses and clusters among the wallets that received
