@@ -541,8 +541,8 @@ func (c *client) some(ctx context.Context, p *purse, todo []rpc.BatchElem) error
 			c.worked(len(todo))
 			return nil
 		}
-		switch first.after = n.wait; first.kind {
-		case kindBatch, kindDense, kindUnusable, kindUnknown:
+		first.after = n.wait
+		if first.kind == kindBatch || first.kind == kindDense || first.kind == kindUnusable || first.kind == kindUnknown && err != nil {
 			smaller = true
 			c.tooBig(len(todo), first.kind)
 			first = &nodeError{kind: kindOther, text: first.text} // no pause

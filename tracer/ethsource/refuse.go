@@ -92,7 +92,7 @@ func says(s string) *regexp.Regexp { return regexp.MustCompile(s) }
 // alone means a rate, a number of results, or a method that is switched off.
 var refusals = []refusal{
 	// Questions that are wrong: asking again does not help.
-	{kind: kindOther, text: says(`invalid (block range|argument|params|topic|address)[^:]*$|cannot unmarshal|redirect`)},
+	{kind: kindOther, text: says(`invalid (block range|argument|params|topic|address)[^:]*$|cannot unmarshal|redirect|execution reverted|reverted with|out of gas|invalid opcode`)},
 
 	// Batches, before "too large" means something else.
 	{kind: kindBatch, text: says(`\bbatch(es)?\b.*(too |limit|size|more than|exceed|max|not |unsupported|disabled)|too many (batch|calls)|content length too large|payload too large|request entity too large`)},

@@ -39,6 +39,7 @@ func TestRefusals(t *testing.T) {
 		{who: "geth", code: -32602, text: "exceed maximum block range 5000", want: kindRange, fewer: 5000},
 		{who: "geth", code: -32602, text: "block range extends beyond current head block", want: kindBehind},
 		{who: "geth", code: -32602, text: "invalid block range params", want: kindOther},
+		{who: "geth", code: 3, text: "execution reverted", data: `"0x"`, want: kindOther},
 		{who: "geth", code: -32602, text: "invalid argument 0: exceed max topics", want: kindTopics},
 		{who: "geth", code: -32000, text: "exceed max addresses or topics per search position", want: kindTopics},
 		{who: "geth", code: 4444, text: "pruned history unavailable", want: kindPruned},
