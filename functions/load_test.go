@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime"
 	"slices"
@@ -84,9 +85,7 @@ func TestLoad(t *testing.T) {
 	var peak atomic.Uint64
 	var order []string // workspaces, as their cases finish
 	waiting := make(map[string]string)
-	for id, ws := range ids {
-		waiting[id] = ws
-	}
+	maps.Copy(waiting, ids)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for len(waiting) > 0 {

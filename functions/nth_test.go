@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -184,7 +185,7 @@ func (s *scene) killAt(n int64, lost bool, turn time.Duration) *killer {
 		s.t.Fatal(err)
 	}
 	victim := s.newApp()
-	victim.Bucket, victim.Queue, victim.Open, victim.Signer, victim.Turn = b, b, e.Open, s.Signer, turn
+	victim.Bucket, victim.Queue, victim.Open, victim.Signer, victim.Turn, victim.Alerts = b, b, e.Open, s.Signer, turn, s.Alerts
 	for ctx.Err() == nil && len(s.queue.jobs) > 0 {
 		job := s.queue.jobs[0]
 		err := victim.Work(ctx, job)
@@ -196,4 +197,58 @@ func (s *scene) killAt(n int64, lost bool, turn time.Duration) *killer {
 		}
 	}
 	return k
+}
+
+// TestRetraceKilled kills the worker at every thing it does outside while it
+// looks again at a case, and tells of it: the report and the diff have the same
+// bytes, and whoever is told more than once is told under the same id.
+func TestRetraceKilled(t *testing.T) {
+	prepare := func() (*scene, string) {
+		s := newScene(t)
+		s.at(7)
+		id := s.submit(alice, nthVictim)
+		s.work()
+		s.at(12)
+		if err := s.Schedule(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return s, id
+	}
+	s, id := prepare()
+	signer := s.Signer
+	s.App.Alerts = new(topic)
+	s.settle()
+	want := s.reports("ngo", id)
+	if c := s.find1("ngo", id); len(c.Reports) != 2 || len(s.App.Alerts.(*topic).got) != 1 {
+		t.Fatalf("undisturbed, there are %d reports (%s)", len(c.Reports), c.Reason)
+	}
+	s, _ = prepare()
+	reads := s.killAt(0, false, time.Hour).reads
+	for n := int64(1); ; n++ {
+		if i := int(n) - 1; i < len(reads) && reads[i] && i%*nthStep > 0 {
+			continue
+		}
+		s, id := prepare()
+		got := new(topic)
+		s.App.Signer, s.App.Alerts = signer, got
+		k := s.killAt(n, n%2 == 0, time.Hour)
+		s.settle()
+		have := s.reports("ngo", id)
+		for name, data := range want {
+			// The first report is signed with a key of its own scene.
+			if !strings.HasSuffix(name, ".sig") && have[name] != data {
+				t.Errorf("%s differs: %d bytes, want %d", name, len(have[name]), len(data))
+			}
+		}
+		if len(have) != len(want) || t.Failed() {
+			t.Fatalf("killed at operation %d, there are %d files, want %d", n, len(have), len(want))
+		}
+		if len(got.got) == 0 || len(got.got) > 2 || slices.ContainsFunc(got.got, func(a Alert) bool { return a != got.got[0] }) {
+			t.Fatalf("killed at operation %d, the alerts are %v", n, got.got)
+		}
+		if k.count.Load() < n {
+			t.Logf("%d operations", k.count.Load())
+			return
+		}
+	}
 }

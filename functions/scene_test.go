@@ -88,17 +88,18 @@ func publicData(t testing.TB, w *devnet.World) map[string][]byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	labels := "chain,address,name,category,confidence\n"
+	var labels strings.Builder
+	labels.WriteString("chain,address,name,category,confidence\n")
 	for _, s := range w.Services {
 		for _, a := range s.Addresses {
-			labels += fmt.Sprintf("%s,%s,%s,%s,100\n", c.Name, a.Hex(), s.Name, s.Category)
+			labels.WriteString(fmt.Sprintf("%s,%s,%s,%s,100\n", c.Name, a.Hex(), s.Name, s.Category))
 		}
 	}
 	prices := "asset,time,usd\n"
 	for day, p := range w.Prices {
 		prices += fmt.Sprintf("%s,%d,%s\n", tracer.NativeOf(c.ID), w.Blocks[0].Time+uint64(day)*86_400, p.Decimal())
 	}
-	return map[string][]byte{"public/chains.json": chains, "public/labels/devnet.csv": []byte(labels), "public/prices/devnet.csv": []byte(prices)}
+	return map[string][]byte{"public/chains.json": chains, "public/labels/devnet.csv": []byte(labels.String()), "public/prices/devnet.csv": []byte(prices)}
 }
 
 func newScene(t *testing.T) *scene { return newSceneWith(t, devnet.NodeOptions{}) }
@@ -336,22 +337,6 @@ func TestSubmitToReport(t *testing.T) {
 	if strings.Contains(s.logs.String(), strings.ToLower(c.Seeds[0])) {
 		t.Error("a wallet is in the logs")
 	}
-}
-
-// front serves h behind a door that may refuse a request.
-func front(t *testing.T, h http.Handler, door func(http.ResponseWriter) bool) string {
-	t.Helper()
-	var mu sync.Mutex
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		ok := door(w)
-		mu.Unlock()
-		if ok {
-			h.ServeHTTP(w, r)
-		}
-	}))
-	t.Cleanup(srv.Close)
-	return srv.URL
 }
 
 func number(n uint64) string { return fmt.Sprint(n) }
