@@ -92,14 +92,15 @@ func publicData(t testing.TB, w *devnet.World) map[string][]byte {
 	labels.WriteString("chain,address,name,category,confidence\n")
 	for _, s := range w.Services {
 		for _, a := range s.Addresses {
-			labels.WriteString(fmt.Sprintf("%s,%s,%s,%s,100\n", c.Name, a.Hex(), s.Name, s.Category))
+			fmt.Fprintf(&labels, "%s,%s,%s,%s,100\n", c.Name, a.Hex(), s.Name, s.Category)
 		}
 	}
-	prices := "asset,time,usd\n"
+	var prices strings.Builder
+	prices.WriteString("asset,time,usd\n")
 	for day, p := range w.Prices {
-		prices += fmt.Sprintf("%s,%d,%s\n", tracer.NativeOf(c.ID), w.Blocks[0].Time+uint64(day)*86_400, p.Decimal())
+		fmt.Fprintf(&prices, "%s,%d,%s\n", tracer.NativeOf(c.ID), w.Blocks[0].Time+uint64(day)*86_400, p.Decimal())
 	}
-	return map[string][]byte{"public/chains.json": chains, "public/labels/devnet.csv": []byte(labels.String()), "public/prices/devnet.csv": []byte(prices)}
+	return map[string][]byte{"public/chains.json": chains, "public/labels/devnet.csv": []byte(labels.String()), "public/prices/devnet.csv": []byte(prices.String())}
 }
 
 func newScene(t *testing.T) *scene { return newSceneWith(t, devnet.NodeOptions{}) }
