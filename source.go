@@ -41,12 +41,18 @@ type reading struct {
 	notes     []string // what the source had to leave out, in sentences
 }
 
+// named is the chain that the flags name.
+func (f *sourceFlags) named() (tracer.Chain, error) {
+	if c := devnet.Chain(); f.chain == c.Name {
+		return c, nil
+	}
+	return tracer.ChainNamed(f.chain)
+}
+
 // open opens the files, or connects to the endpoint.
 func (f *sourceFlags) open(ctx context.Context) (r reading, err error) {
-	if r.chain = devnet.Chain(); f.chain != r.chain.Name {
-		if r.chain, err = tracer.ChainNamed(f.chain); err != nil {
-			return r, err
-		}
+	if r.chain, err = f.named(); err != nil {
+		return r, err
 	}
 	switch {
 	case f.rate < 0:
@@ -74,8 +80,9 @@ func (f *sourceFlags) open(ctx context.Context) (r reading, err error) {
 // readLabels is the built-in set with the labels of files added. notes say
 // what was left out, and which wallets are a service by one label and a scam by
 // another.
-func readLabels(files []string) (set *label.Set, notes []string, err error) {
+func readLabels(chain tracer.Chain, files []string) (set *label.Set, notes []string, err error) {
 	set = label.New()
+	set.Also(chain)
 	for _, name := range files {
 		more, err := set.Load(name)
 		if err != nil {

@@ -134,7 +134,11 @@ func traceCommand() *cobra.Command {
 					return fmt.Errorf("the signing key: %w", err)
 				}
 			}
-			labels, notes, err := readLabels(labelFiles)
+			chain, err := f.named()
+			if err != nil {
+				return err
+			}
+			labels, notes, err := readLabels(chain, labelFiles)
 			if err != nil {
 				return err
 			}
