@@ -4,15 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
-// appendJSON writes report.json: what encoding/json would write of r, with
+// appendJSON writes report.json of a report that hold has seen: what encoding/json would write of r, with
 // every element of a list at the top on a line of its own, so that two reports
 // can be compared and a large one searched line by line.
 func appendJSON(b []byte, r *Report) ([]byte, error) {
+	// About what the elements take, so that the bytes are rarely moved.
+	b = slices.Grow(b, 1<<16+640*len(r.Transfers)+480*len(r.Flows)+1024*len(r.Wallets))
 	v := reflect.ValueOf(r).Elem()
 	b = append(b, '{')
 	for i := range v.NumField() {
@@ -68,47 +70,47 @@ func appendLines(b []byte, n int, line func(b []byte, n int) []byte) []byte {
 // as encoding/json does. A test holds them to the same bytes.
 
 func appendTransfer(b []byte, t *Transfer) []byte {
-	b = appendString(b, `{"chain":`, t.Chain)
+	b = appendPlain(b, `{"chain":`, t.Chain)
 	b = strconv.AppendUint(append(b, `,"block":`...), t.Block, 10)
-	b = appendOptional(b, `,"blockHash":`, t.BlockHash)
-	b = appendString(b, `,"time":`, t.Time)
-	b = appendString(b, `,"tx":`, t.Tx)
-	b = appendString(b, `,"position":`, t.Position)
-	b = appendString(b, `,"kind":`, t.Kind)
-	b = appendString(b, `,"asset":`, t.Asset)
+	b = appendPlainOptional(b, `,"blockHash":`, t.BlockHash)
+	b = appendPlain(b, `,"time":`, t.Time)
+	b = appendPlain(b, `,"tx":`, t.Tx)
+	b = appendPlain(b, `,"position":`, t.Position)
+	b = appendPlain(b, `,"kind":`, t.Kind)
+	b = appendPlain(b, `,"asset":`, t.Asset)
 	b = appendString(b, `,"symbol":`, t.Symbol)
-	b = appendString(b, `,"from":`, t.From)
-	b = appendString(b, `,"to":`, t.To)
-	b = appendString(b, `,"amount":`, t.Amount)
-	b = appendString(b, `,"readable":`, t.Readable)
-	b = appendString(b, `,"traced":`, t.Traced)
-	b = appendString(b, `,"tracedReadable":`, t.TracedReadable)
-	b = appendString(b, `,"usd":`, t.USD)
+	b = appendPlain(b, `,"from":`, t.From)
+	b = appendPlain(b, `,"to":`, t.To)
+	b = appendPlain(b, `,"amount":`, t.Amount)
+	b = appendPlain(b, `,"readable":`, t.Readable)
+	b = appendPlain(b, `,"traced":`, t.Traced)
+	b = appendPlain(b, `,"tracedReadable":`, t.TracedReadable)
+	b = appendPlain(b, `,"usd":`, t.USD)
 	b = appendOptional(b, `,"priceSource":`, t.PriceSource)
 	b = strconv.AppendBool(append(b, `,"verified":`...), t.Verified)
 	return append(b, '}')
 }
 
 func appendFlow(b []byte, f *Flow) []byte {
-	b = appendString(b, `{"from":`, f.From)
-	b = appendString(b, `,"to":`, f.To)
-	b = appendString(b, `,"chain":`, f.Chain)
-	b = appendString(b, `,"asset":`, f.Asset)
+	b = appendPlain(b, `{"from":`, f.From)
+	b = appendPlain(b, `,"to":`, f.To)
+	b = appendPlain(b, `,"chain":`, f.Chain)
+	b = appendPlain(b, `,"asset":`, f.Asset)
 	b = appendString(b, `,"symbol":`, f.Symbol)
-	b = appendString(b, `,"amount":`, f.Amount)
-	b = appendString(b, `,"traced":`, f.Traced)
-	b = appendString(b, `,"readable":`, f.Readable)
-	b = appendString(b, `,"usd":`, f.USD)
+	b = appendPlain(b, `,"amount":`, f.Amount)
+	b = appendPlain(b, `,"traced":`, f.Traced)
+	b = appendPlain(b, `,"readable":`, f.Readable)
+	b = appendPlain(b, `,"usd":`, f.USD)
 	b = strconv.AppendInt(append(b, `,"transfers":`...), int64(f.Transfers), 10)
-	b = appendString(b, `,"first":`, f.First)
-	b = appendString(b, `,"last":`, f.Last)
+	b = appendPlain(b, `,"first":`, f.First)
+	b = appendPlain(b, `,"last":`, f.Last)
 	return append(b, '}')
 }
 
 func appendWallet(b []byte, w *Wallet) []byte {
-	b = appendString(b, `{"address":`, w.Address)
-	b = appendString(b, `,"chain":`, w.Chain)
-	b = appendString(b, `,"role":`, w.Role)
+	b = appendPlain(b, `{"address":`, w.Address)
+	b = appendPlain(b, `,"chain":`, w.Chain)
+	b = appendPlain(b, `,"role":`, w.Role)
 	b = strconv.AppendInt(append(b, `,"hop":`...), int64(w.Hop), 10)
 	b = append(b, `,"labels":`...)
 	b = append(b, '[')
@@ -117,13 +119,13 @@ func appendWallet(b []byte, w *Wallet) []byte {
 			b = append(b, ',')
 		}
 		b = appendString(b, `{"name":`, l.Name)
-		b = appendString(b, `,"category":`, l.Category)
+		b = appendPlain(b, `,"category":`, l.Category)
 		b = strconv.AppendInt(append(b, `,"confidence":`...), int64(l.Confidence), 10)
 		b = appendString(b, `,"source":`, l.Source)
 		b = append(b, '}')
 	}
 	b = append(b, ']')
-	b = appendOptional(b, `,"cluster":`, w.Cluster)
+	b = appendPlainOptional(b, `,"cluster":`, w.Cluster)
 	b = strconv.AppendBool(append(b, `,"contract":`...), w.Contract)
 	b = appendAmounts(b, `,"received":`, w.Received)
 	if len(w.Assumed) > 0 {
@@ -134,12 +136,12 @@ func appendWallet(b []byte, w *Wallet) []byte {
 	b = appendAmounts(b, `,"exited":`, w.Exited)
 	b = appendAmounts(b, `,"writtenOff":`, w.WrittenOff)
 	b = appendAmounts(b, `,"gap":`, w.Gap)
-	b = appendString(b, `,"usd":`, w.USD)
-	b = appendString(b, `,"first":`, w.First)
-	b = appendString(b, `,"last":`, w.Last)
+	b = appendPlain(b, `,"usd":`, w.USD)
+	b = appendPlain(b, `,"first":`, w.First)
+	b = appendPlain(b, `,"last":`, w.Last)
 	b = strconv.AppendBool(append(b, `,"complete":`...), w.Complete)
 	b = appendOptional(b, `,"reason":`, w.Reason)
-	b = appendOptional(b, `,"lookAlike":`, w.LookAlike)
+	b = appendPlainOptional(b, `,"lookAlike":`, w.LookAlike)
 	return append(b, '}')
 }
 
@@ -150,14 +152,28 @@ func appendAmounts(b []byte, key string, list []Amount) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, `{"asset":`, a.Asset)
+		b = appendPlain(b, `{"asset":`, a.Asset)
 		b = appendString(b, `,"symbol":`, a.Symbol)
-		b = appendString(b, `,"amount":`, a.Amount)
-		b = appendString(b, `,"readable":`, a.Readable)
-		b = appendString(b, `,"usd":`, a.USD)
+		b = appendPlain(b, `,"amount":`, a.Amount)
+		b = appendPlain(b, `,"readable":`, a.Readable)
+		b = appendPlain(b, `,"usd":`, a.USD)
 		b = append(b, '}')
 	}
 	return append(b, ']')
+}
+
+// appendPlain writes a key and a string that is no text for people: as hold
+// sees to it, nothing in it needs quoting.
+func appendPlain(b []byte, key, s string) []byte {
+	b = append(append(b, key...), '"')
+	return append(append(b, s...), '"')
+}
+
+func appendPlainOptional(b []byte, key, s string) []byte {
+	if s == "" {
+		return b
+	}
+	return appendPlain(b, key, s)
 }
 
 func appendOptional(b []byte, key, s string) []byte {
@@ -167,12 +183,16 @@ func appendOptional(b []byte, key, s string) []byte {
 	return appendString(b, key, s)
 }
 
+// plainJSON are the bytes that stand for themselves in a string. DEL does too,
+// but nothing has it.
+var plainJSON = plain(`"\<>&`)
+
 // appendString writes a key and a string as encoding/json does: what HTML
 // would take for its own is escaped too.
 func appendString(b []byte, key, s string) []byte {
 	b = append(b, key...)
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if !plainJSON[s[i]] {
 			quoted, _ := json.Marshal(s) // a string never fails
 			return append(b, quoted...)
 		}
