@@ -67,8 +67,15 @@ func dial(ctx context.Context, endpoint string, o Options) (*client, error) {
 		endpoint: endpoint, host: u.Hostname(), secrets: secrets(u), batch: minBatch,
 		rate: rate.NewLimiter(rate.Inf, 0), reads: make(chan struct{}, reads), most: maxBatch, pause: sleep,
 	}
-	c.http = &http.Client{Transport: &transport{c, next}, Timeout: cmp.Or(o.Timeout, time.Minute),
+	var through http.RoundTripper = next
+	if o.Wrap != nil {
+		through = o.Wrap(next)
+	}
+	c.http = &http.Client{Transport: &transport{c, through}, Timeout: cmp.Or(o.Timeout, time.Minute),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if o.Recorded {
+		c.pause = func(ctx context.Context, _ time.Duration) error { return context.Cause(ctx) }
+	}
 	if o.pause != nil {
 		c.pause = o.pause
 	}

@@ -22,6 +22,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sort"
 	"sync"
 	"time"
@@ -51,6 +52,12 @@ type Options struct {
 	Reads int
 	// Timeout bounds one request; default one minute.
 	Timeout time.Duration
+	// Wrap, when set, wraps what requests go through: to record them, or to
+	// answer them in place of the network.
+	Wrap func(http.RoundTripper) http.RoundTripper
+	// Recorded says that the answers come from a recording: the source waits
+	// before no request.
+	Recorded bool
 
 	pause func(context.Context, time.Duration) error // in place of sleeping, for tests
 }
