@@ -188,20 +188,28 @@ func (d *drawing) snapshot() [][]int {
 	return s
 }
 
+// crossings counts the pairs of curves that cross between two columns: those
+// whose ends are in another order on one side than on the other.
 func (d *drawing) crossings() int {
 	total := 0
-	for _, column := range d.column {
+	for c, column := range d.column[:max(len(d.column)-1, 0)] {
 		var ends [][2]int // ranks of both ends
 		for _, n := range column {
 			for _, m := range d.nodes[n].out {
 				ends = append(ends, [2]int{d.nodes[n].rank, d.nodes[m].rank})
 			}
 		}
-		for i, a := range ends {
-			for _, b := range ends[:i] {
-				if (a[0]-b[0])*(a[1]-b[1]) < 0 {
-					total++
-				}
+		slices.SortFunc(ends, func(a, b [2]int) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })
+		// sums is a Fenwick tree: how many curves so far end at each rank or below.
+		sums := make([]int, len(d.column[c+1])+1)
+		for i, e := range ends {
+			below := 0
+			for k := e[1] + 1; k > 0; k -= k & -k {
+				below += sums[k]
+			}
+			total += i - below
+			for k := e[1] + 1; k < len(sums); k += k & -k {
+				sums[k]++
 			}
 		}
 	}
