@@ -99,28 +99,32 @@ func sure(write func(*Report) []byte) func(*Report) ([]byte, error) {
 }
 
 // Bundle returns all files of a report's bundle: those of the manifest by
-// name, then manifest.json, then manifest.sig if s is not nil.
+// name, then manifest.json, then manifest.sig if s is not nil. Others, such as
+// what the report rests on, are taken along as they are.
 //
 // First it makes every text of r safe, in place, so r must not be in use
 // elsewhere; a report from [Build] is left as it is. A report whose addresses,
 // hashes, amounts or times are none, or whose sums do not add up, has no
 // bundle: the error says what is wrong.
-func Bundle(ctx context.Context, r *Report, s Signer) ([]NamedFile, error) {
+func Bundle(ctx context.Context, r *Report, s Signer, others ...NamedFile) ([]NamedFile, error) {
 	if err := r.hold(); err != nil {
 		return nil, fmt.Errorf("the report is not as it should be: %w", err)
 	}
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	var files []NamedFile
-	var sums []File
+	files := slices.Clone(others)
 	for _, w := range writers() {
 		b, err := w.write(r)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", w.name, err)
 		}
 		files = append(files, NamedFile{w.name, b})
-		sums = append(sums, File{w.name, int64(len(b)), hexSum(b)})
+	}
+	slices.SortFunc(files, func(a, b NamedFile) int { return strings.Compare(a.Name, b.Name) })
+	var sums []File
+	for _, f := range files {
+		sums = append(sums, File{f.Name, int64(len(f.Data)), hexSum(f.Data)})
 	}
 	b, err := canonical(manifest(r, sums))
 	if err != nil {
@@ -173,12 +177,12 @@ func canonical(v any) ([]byte, error) {
 // they are written beside it and take its place together. A folder that holds
 // anything but an earlier bundle is left alone, with an error that wraps
 // [tracer.ErrUsage].
-func WriteBundle(ctx context.Context, dir string, r *Report, s Signer) error {
+func WriteBundle(ctx context.Context, dir string, r *Report, s Signer, others ...NamedFile) error {
 	old, err := earlier(dir)
 	if err != nil {
 		return err
 	}
-	files, err := Bundle(ctx, r, s)
+	files, err := Bundle(ctx, r, s, others...)
 	if err != nil {
 		return err
 	}
