@@ -6,6 +6,7 @@ import (
 	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
 	"scamtrace/tracer/ethsource"
+	"scamtrace/tracer/evidence"
 	"scamtrace/tracer/label"
 	"scamtrace/tracer/ledger"
 	"scamtrace/tracer/price"
@@ -33,7 +34,11 @@ func demoCommand() *cobra.Command {
 				return err
 			}
 			j.out = out
-			src, err := ethsource.Open(cmd.Context(), j.chain, url, ethsource.Options{})
+			if j.recorder, err = evidence.NewRecorder(); err != nil {
+				return err
+			}
+			defer j.recorder.Close()
+			src, err := ethsource.Open(cmd.Context(), j.chain, url, ethsource.Options{Wrap: j.recorder.Wrap})
 			if err != nil {
 				return err
 			}

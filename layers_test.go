@@ -29,6 +29,7 @@ func TestLayers(t *testing.T) {
 		m + "tracer/price":          {m + "tracer"},
 		m + "tracer/ethsource":      {m + "tracer"},
 		m + "tracer/filesource":     {m + "tracer"},
+		m + "tracer/evidence":       {m + "tracer"},
 		m + "tracer/indexsource":    {m + "tracer"},
 		m + "infra":                 nil,
 		m + "infra/pack":            nil,

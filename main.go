@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(demoCommand(), traceCommand(), transfersCommand(), serveCommand(), verifyCommand(), versionCommand())
+	root.AddCommand(demoCommand(), traceCommand(), transfersCommand(), serveCommand(), verifyCommand(), replayCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 
@@ -21,6 +22,7 @@ type sourceFlags struct {
 	chain, rpc string
 	rate       float64
 	files      []string
+	wrap       func(http.RoundTripper) http.RoundTripper // what requests go through; no flag
 }
 
 func (f *sourceFlags) add(cmd *cobra.Command) {
@@ -69,7 +71,7 @@ func (f *sourceFlags) open(ctx context.Context) (r reading, err error) {
 	case f.rpc == "":
 		return r, usage("name the endpoint of a node of %s with --rpc or in SCAMTRACE_RPC, or files with --transfers", r.chain.Title)
 	}
-	src, err := ethsource.Open(ctx, r.chain, f.rpc, ethsource.Options{Rate: f.rate})
+	src, err := ethsource.Open(ctx, r.chain, f.rpc, ethsource.Options{Rate: f.rate, Wrap: f.wrap})
 	if err != nil {
 		return r, err
 	}

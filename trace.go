@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"path/filepath"
 
 	"scamtrace/tracer"
+	"scamtrace/tracer/evidence"
 	"scamtrace/tracer/label"
 	"scamtrace/tracer/ledger"
 	"scamtrace/tracer/price"
@@ -30,30 +32,27 @@ type job struct {
 	prices    *price.Book
 	reference string
 	out       string
-	signer    report.Signer // nil: the report is not signed
+	version   string             // of the tool, in the report
+	recorder  *evidence.Recorder // nil: what the report rests on is not kept
+	signer    report.Signer      // nil: the report is not signed
 }
 
 // run traces, writes the bundle and prints what was found. It returns
 // errPartial when the report is written and the walk ended early.
 func (j *job) run(ctx context.Context, stdout, stderr io.Writer) error {
-	bar := newProgress(stderr)
-	o := j.options()
-	o.Progress = bar.show
-	res, err := walk.Run(ctx, j.source, j.seeds, o)
-	bar.done()
+	res, r, err := j.trace(ctx, stderr)
 	if err != nil {
 		return err
 	}
-	in := j.input(res)
-	in.Known = walk.NewBackground(res)
-	for more := true; more; {
-		if more, err = in.Known.Read(ctx, j.source, report.Wanted(in)); err != nil {
-			in.Notes = append(in.Notes, "Who acts as one could not be looked into to the end.")
-			more = false
+	var others []report.NamedFile
+	if j.recorder != nil {
+		f, err := j.evidence()
+		if err != nil {
+			return fmt.Errorf("write what the report rests on: %w; with --record=false the report is written without", err)
 		}
+		others = append(others, f)
 	}
-	r := report.Build(in)
-	if err := report.WriteBundle(context.WithoutCancel(ctx), j.out, r, j.signer); err != nil {
+	if err := report.WriteBundle(context.WithoutCancel(ctx), j.out, r, j.signer, others...); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	if err := report.Summary(stdout, r, j.out); err != nil {
@@ -69,6 +68,27 @@ func (j *job) run(ctx context.Context, stdout, stderr io.Writer) error {
 	return nil
 }
 
+// trace walks, looks into who acts as one, and builds the report.
+func (j *job) trace(ctx context.Context, stderr io.Writer) (*walk.Result, *report.Report, error) {
+	bar := newProgress(stderr)
+	o := j.options()
+	o.Progress = bar.show
+	res, err := walk.Run(ctx, j.source, j.seeds, o)
+	bar.done()
+	if err != nil {
+		return nil, nil, err
+	}
+	in := j.input(res)
+	in.Known = walk.NewBackground(res)
+	for more := true; more; {
+		if more, err = in.Known.Read(ctx, j.source, report.Wanted(in)); err != nil {
+			in.Notes = append(in.Notes, "Who acts as one could not be looked into to the end.")
+			more = false
+		}
+	}
+	return res, report.Build(in), nil
+}
+
 // options are the settings of the walk.
 func (j *job) options() walk.Options {
 	o := walk.Options{Chain: j.chain, Policy: j.policy, Since: j.since, Until: j.until, Limits: j.limits, Unseen: j.unseen}
@@ -80,7 +100,7 @@ func (j *job) options() walk.Options {
 func (j *job) input(res *walk.Result) report.Input {
 	return report.Input{
 		Walk: res, Labels: j.labels, Prices: j.prices,
-		Version: version(), Reference: j.reference, Source: j.about, Endpoints: j.endpoints, Since: j.since, Until: j.until, Notes: j.notes,
+		Version: cmp.Or(j.version, version()), Reference: j.reference, Source: j.about, Endpoints: j.endpoints, Since: j.since, Until: j.until, Notes: j.notes,
 	}
 }
 
@@ -89,7 +109,7 @@ func traceCommand() *cobra.Command {
 	var policy, since, until, minUSD, maxGap, out, reference, key string
 	var prices, labelFiles []string
 	var limits walk.Limits
-	var unseen bool
+	var unseen, record bool
 	cmd := &cobra.Command{
 		Use:   "trace SEED…",
 		Short: "Follow the money from wallets or payments and write a report",
@@ -142,6 +162,13 @@ func traceCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if record && f.rpc != "" {
+				if j.recorder, err = evidence.NewRecorder(); err != nil {
+					return err
+				}
+				defer j.recorder.Close()
+				f.wrap = j.recorder.Wrap
+			}
 			if j.reading, err = f.open(cmd.Context()); err != nil {
 				return err
 			}
@@ -166,6 +193,7 @@ func traceCommand() *cobra.Command {
 	fs.StringSliceVar(&labelFiles, "labels", nil, "labels of your own: TagPack or CSV `FILE`s")
 	fs.StringSliceVar(&prices, "prices", nil, "dollar prices: CSV `FILE`s with asset,time,usd")
 	fs.StringVar(&out, "out", "scamtrace-report", "`DIR` for the report")
+	fs.BoolVar(&record, "record", true, "keep what the node answered in the report, for replay")
 	fs.StringVar(&key, "sign", "", "sign the report with the Ed25519 key in `FILE`, which is made if it is not there")
 	fs.StringVar(&reference, "case", "", "a reference of your own for the report; no names")
 	return cmd

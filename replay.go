@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"scamtrace/tracer"
+	"scamtrace/tracer/devnet"
+	"scamtrace/tracer/ethsource"
+	"scamtrace/tracer/evidence"
+	"scamtrace/tracer/ledger"
+	"scamtrace/tracer/report"
+	"scamtrace/tracer/walk"
+
+	"github.com/spf13/cobra"
+)
+
+// evidenceName is the file of a bundle with what its report rests on.
+const evidenceName = "evidence.zst"
+
+// A rerun is what it takes to trace the same again, beside the evidence, the
+// labels and the prices.
+type rerun struct {
+	Chain     uint64      `json:"chain"`
+	Seeds     []string    `json:"seeds"`
+	Policy    string      `json:"policy"`
+	Since     uint64      `json:"since,omitempty"`
+	Until     uint64      `json:"until,omitempty"`
+	Limits    walk.Limits `json:"limits"`
+	Unseen    bool        `json:"unseen,omitempty"`
+	Reference string      `json:"reference,omitempty"`
+	Source    string      `json:"source"`
+	Endpoints bool        `json:"endpoints,omitempty"` // the report names them
+}
+
+// evidence writes down what the report rests on.
+func (j *job) evidence() (report.NamedFile, error) {
+	run := rerun{Chain: j.chain.ID, Policy: j.policy.String(), Since: j.since, Until: j.until, Limits: j.limits, Unseen: j.unseen,
+		Reference: j.reference, Source: j.about, Endpoints: len(j.endpoints) > 0}
+	for _, s := range j.seeds {
+		run.Seeds = append(run.Seeds, s.String())
+	}
+	var b bytes.Buffer
+	err := j.recorder.Write(&b, run)
+	return report.NamedFile{Name: evidenceName, Data: b.Bytes()}, err
+}
+
+// job is the trace that was recorded, without its source, labels and prices.
+func (r *rerun) job() (*job, error) {
+	j := &job{since: r.Since, until: r.Until, limits: r.Limits, unseen: r.Unseen, reference: r.Reference, maxGap: -1}
+	j.about = r.Source
+	ok := true
+	if j.chain, ok = tracer.ChainByID(r.Chain); r.Chain == devnet.ChainID {
+		j.chain = devnet.Chain()
+	} else if !ok {
+		var err error
+		if j.chain, err = tracer.ChainNamed(fmt.Sprint(r.Chain)); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if j.policy, err = ledger.ParsePolicy(r.Policy); err != nil {
+		return nil, err
+	}
+	j.seeds, err = readSeeds(r.Seeds)
+	return j, err
+}
+
+// know gives a job the labels and the prices of a report, from the same files
+// that its trace was given.
+func (j *job) know(p *report.Parameters, labelFiles, priceFiles []string) error {
+	labels, notes, err := readLabels(j.chain, labelFiles)
+	if err != nil {
+		return err
+	}
+	prices, err := readPrices(j.chain, priceFiles)
+	if err != nil {
+		return err
+	}
+	if j.chain.ID == devnet.ChainID && len(labelFiles)+len(priceFiles) == 0 && labels.SHA256() != p.Labels.SHA256 { // the demo's
+		demo, err := demoJob(devnet.Generate(devnet.Config{}))
+		if err != nil {
+			return err
+		}
+		labels, prices, notes = demo.labels, demo.prices, nil
+	}
+	if labels.SHA256() != p.Labels.SHA256 {
+		return usage("the report was made with %d labels (SHA-256 %s), and these %d are others (%s); name the same files with --labels",
+			p.Labels.Count, p.Labels.SHA256, labels.Len(), labels.SHA256())
+	}
+	if prices.SHA256() != p.Prices.SHA256 {
+		return usage("the report was made with other prices (SHA-256 %s, and these have %s); name the same files with --prices", p.Prices.SHA256, prices.SHA256())
+	}
+	j.labels, j.prices, j.notes = labels, prices, notes
+	return nil
+}
+
+// errNotRecorded is why a trace cannot be run again.
+var errNotRecorded = errors.New("the recording lacks what the trace asks for")
+
+// replay traces again from the evidence of a bundle, and returns the files that
+// it comes to.
+func replay(ctx context.Context, dir string, m *report.Manifest, labelFiles, priceFiles []string, stderr io.Writer) ([]report.NamedFile, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, evidenceName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usage("the report has no %s: it was made from files, or with --record=false", evidenceName)
+	} else if err != nil {
+		return nil, err
+	}
+	node, err := evidence.Open(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", evidenceName, err)
+	}
+	defer node.Close()
+	var run rerun
+	if err := json.Unmarshal(node.Run(), &run); err != nil {
+		return nil, fmt.Errorf("%s does not say what was traced: %w", evidenceName, err)
+	}
+	j, err := run.job()
+	if err != nil {
+		return nil, err
+	}
+	if err := j.know(&m.Parameters, labelFiles, priceFiles); err != nil {
+		return nil, err
+	}
+	j.version = m.Tool.Version
+	host := node.Host()
+	if strings.Contains(host, ":") {
+		host = net.JoinHostPort(host, "80")
+	}
+	src, err := ethsource.Open(ctx, j.chain, "http://"+host, ethsource.Options{Wrap: node.Wrap, Recorded: true})
+	if err == nil {
+		j.source, j.notes = src, slices.Concat(src.Notes(), j.notes)
+		if run.Endpoints {
+			j.endpoints = []string{"http://" + host}
+		}
+		var r *report.Report
+		if _, r, err = j.trace(ctx, stderr); err == nil && len(node.Missing()) == 0 {
+			return report.Bundle(ctx, r, nil, report.NamedFile{Name: evidenceName, Data: raw})
+		}
+	}
+	if missing := node.Missing(); len(missing) > 0 {
+		return nil, fmt.Errorf("%w: %s", errNotRecorded, strings.Join(missing, "; "))
+	}
+	return nil, err
+}
+
+func replayCommand() *cobra.Command {
+	var labelFiles, prices []string
+	cmd := &cobra.Command{
+		Use:   "replay DIR",
+		Short: "Trace again from a report's own evidence and compare every byte",
+		Long: "Replay checks a report as verify does, then runs its trace again, without the network, from the answers of\n" +
+			"the node that the report holds, and compares every file with what that comes to. Labels and prices that the\n" +
+			"trace was given as files are not in the report; name them again.",
+		Args: needArgs(1, "the folder of a report"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			v, err := report.Verify(args[0], nil)
+			if err != nil {
+				return err
+			}
+			files, err := replay(cmd.Context(), args[0], &v.Manifest, labelFiles, prices, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			var differ []string
+			for _, f := range files {
+				was, err := os.ReadFile(filepath.Join(args[0], filepath.FromSlash(f.Name)))
+				if err != nil || !bytes.Equal(was, f.Data) {
+					differ = append(differ, f.Name)
+				}
+			}
+			if len(differ) > 0 {
+				return fmt.Errorf("the trace comes to another report than this one: %s differs, and %d more of %d files; it was made by version %s, and this is %s",
+					differ[0], len(differ)-1, len(files), v.Manifest.Tool.Version, version())
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "The trace was run again from what the node answered, and all %d files are the same to the byte.\n", len(files))
+			return nil
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringSliceVar(&labelFiles, "labels", nil, "the TagPack or CSV `FILE`s of labels that the trace was given")
+	fs.StringSliceVar(&prices, "prices", nil, "the CSV `FILE`s of prices that the trace was given")
+	return cmd
+}

@@ -1,0 +1,223 @@
+package evidence
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+
+	"scamtrace/tracer"
+)
+
+// A Node answers from a recording what the recorded nodes did, by host. It is
+// safe for concurrent use.
+//
+// A call that was recorded gets its answers in their order, and its last answer
+// from then on, so that a failure that was overcome is overcome again at the
+// same price. eth_getLogs and trace_filter are also answered where recorded
+// calls with results cover the blocks, addresses and topics together. What was
+// not recorded is an error of the request, see [Node.Missing].
+type Node struct {
+	spool *spool
+	run   json.RawMessage
+	asked map[sum]*asked
+	boxes map[string][]box // of results, by host and method
+	sets  map[string]*set
+
+	mu      sync.Mutex
+	given   map[sum]int // how many answers, by question
+	missing []string
+}
+
+func newNode(s *spool) *Node {
+	return &Node{spool: s, asked: make(map[sum]*asked), boxes: make(map[string][]box), sets: make(map[string]*set), given: make(map[sum]int)}
+}
+
+// Run returns what the archive says of the run that was recorded, as JSON.
+func (n *Node) Run() json.RawMessage { return n.run }
+
+// Calls returns how many different calls are recorded.
+func (n *Node) Calls() int { return len(n.asked) }
+
+// Host returns the first host that was asked, empty when none was.
+func (n *Node) Host() string {
+	first := ""
+	for _, e := range n.asked {
+		if first == "" || e.host < first {
+			first = e.host
+		}
+	}
+	return first
+}
+
+// Missing returns, in words, what was asked for and is not recorded: the first
+// few questions, each once.
+func (n *Node) Missing() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.missing)
+}
+
+// Rewind forgets what was asked, for another run.
+func (n *Node) Rewind() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.given)
+	n.missing = nil
+}
+
+// Close removes the temporary file.
+func (n *Node) Close() error { return n.spool.close() }
+
+// Wrap returns the node itself, in place of the network.
+func (n *Node) Wrap(http.RoundTripper) http.RoundTripper { return n }
+
+// RoundTrip answers a request.
+func (n *Node) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body == nil {
+		return nil, errors.New("the recording answers JSON-RPC only")
+	}
+	body, err := io.ReadAll(req.Body)
+	if err = errors.Join(err, req.Body.Close()); err != nil {
+		return nil, err
+	}
+	list, batch, ok := calls(body)
+	if !ok {
+		return nil, errors.New("the recording answers JSON-RPC only")
+	}
+	answers := make([][]byte, len(list))
+	for i := range list {
+		if answers[i], err = n.ask(req.URL.Hostname(), &list[i]); err != nil {
+			return nil, err
+		}
+	}
+	same := !slices.ContainsFunc(answers, func(a []byte) bool { return !bytes.Equal(a, answers[0]) })
+	if f, failed := failed(answers[0]); failed && same {
+		return f.response(req)
+	}
+	var out bytes.Buffer
+	if batch {
+		out.WriteByte('[')
+	}
+	for i, a := range answers {
+		f, failed := failed(a)
+		switch {
+		case failed:
+			// The others of the request were answered then, in another one.
+			text, err := json.Marshal(fmt.Sprintf("status %d: %s%s", f.Status, tracer.CleanText(f.Body, 200), f.Error))
+			if err != nil {
+				return nil, err
+			}
+			a = slices.Concat([]byte(`{"error":{"code":-32603,"message":`), text, []byte("}}"))
+		case bytes.Equal(a, lost) && batch:
+			continue
+		case bytes.Equal(a, lost):
+			a, list[i].ID = member("result", null), null
+		}
+		if out.Len() > 1 {
+			out.WriteByte(',')
+		}
+		out.WriteString(`{"jsonrpc":"2.0","id":`)
+		out.Write(cmpOr(list[i].ID, null))
+		out.WriteByte(',')
+		out.Write(a[1:])
+	}
+	if batch {
+		out.WriteByte(']')
+	}
+	return response(req, http.StatusOK, io.NopCloser(&out)), nil
+}
+
+func cmpOr(a, b []byte) []byte {
+	if len(a) == 0 {
+		return b
+	}
+	return a
+}
+
+// ask returns the answer to a call.
+func (n *Node) ask(host string, c *call) ([]byte, error) {
+	text, err := c.text(host)
+	if err != nil {
+		return nil, err
+	}
+	key := sha256.Sum256(text)
+	e := n.asked[key]
+	if e == nil {
+		got, err := n.covered(host, c)
+		if got == nil && err == nil {
+			n.miss(c)
+			return nil, fmt.Errorf("the recording does not have this call of %s", tracer.CleanText(c.Method, 60))
+		}
+		return got, err
+	}
+	n.mu.Lock()
+	k := n.given[key]
+	n.given[key]++
+	n.mu.Unlock()
+	for _, r := range e.answers {
+		if k < r.times {
+			return n.spool.get(r.answer)
+		}
+		k -= r.times
+	}
+	return n.spool.get(e.last())
+}
+
+func (e *asked) last() sum { return e.answers[len(e.answers)-1].answer }
+
+// mostMissing bounds what Missing returns.
+const mostMissing = 5
+
+func (n *Node) miss(c *call) {
+	text := tracer.CleanText(c.Method+" "+string(c.Params), 200)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.missing) < mostMissing && !slices.Contains(n.missing, text) {
+		n.missing = append(n.missing, text)
+	}
+}
+
+// failed returns the failure that an answer is.
+func failed(content []byte) (f failure, ok bool) {
+	return f, bytes.HasPrefix(content, []byte(`{"status":`)) && json.Unmarshal(content, &f) == nil
+}
+
+// A cause is why a recorded request failed.
+type cause struct {
+	text    string
+	timeout bool
+}
+
+func (c *cause) Error() string   { return c.text }
+func (c *cause) Timeout() bool   { return c.timeout }
+func (c *cause) Temporary() bool { return c.timeout }
+
+// response fails as the recorded request did.
+func (f *failure) response(req *http.Request) (*http.Response, error) {
+	if f.Status == 0 {
+		return nil, &cause{f.Error, f.Timeout}
+	}
+	body := io.Reader(bytes.NewReader([]byte(f.Body)))
+	if f.Error != "" {
+		body = io.MultiReader(body, failing{&cause{f.Error, f.Timeout}})
+	}
+	return response(req, f.Status, io.NopCloser(body)), nil
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func response(req *http.Request, status int, body io.ReadCloser) *http.Response {
+	return &http.Response{
+		Status: fmt.Sprintf("%d %s", status, http.StatusText(status)), StatusCode: status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: body, ContentLength: -1, Request: req,
+	}
+}

@@ -1,0 +1,344 @@
+package evidence
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// maxAnswer is how much of an answer is kept, in bytes. Sources read no more.
+const maxAnswer = 64 << 20
+
+// A Recorder writes down what nodes answer. It is safe for concurrent use.
+type Recorder struct {
+	spool *spool
+	large sync.Mutex // held while a large answer is in memory
+
+	mu    sync.Mutex
+	asked map[sum]*asked // by the text of the question
+	err   error          // the first
+}
+
+// asked is a question and its answers in order.
+type asked struct {
+	host, method string
+	answers      []run
+}
+
+// A run is an answer that was given several times, one after another.
+type run struct {
+	answer sum
+	times  int
+}
+
+// NewRecorder makes a recorder. It keeps what it records in a temporary file,
+// which [Recorder.Close] removes.
+func NewRecorder() (*Recorder, error) {
+	s, err := newSpool()
+	if err != nil {
+		return nil, err
+	}
+	return &Recorder{spool: s, asked: make(map[sum]*asked)}, nil
+}
+
+// Close removes the temporary file.
+func (r *Recorder) Close() error { return r.spool.close() }
+
+// Wrap returns next with everything that goes through it recorded. Requests
+// that are no JSON-RPC pass unrecorded: their question is in the address.
+func (r *Recorder) Wrap(next http.RoundTripper) http.RoundTripper { return &recording{r, next} }
+
+type recording struct {
+	*Recorder
+	next http.RoundTripper
+}
+
+// RoundTrip sends the request on. What was cancelled by whoever asked is not
+// recorded, because it says nothing about the node.
+func (t *recording) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method != http.MethodPost || req.Body == nil {
+		return t.next.RoundTrip(req)
+	}
+	body, err := io.ReadAll(req.Body)
+	if err = errors.Join(err, req.Body.Close()); err != nil {
+		return nil, err
+	}
+	again := req.Clone(req.Context())
+	again.Body = io.NopCloser(bytes.NewReader(body))
+	list, batch, ok := calls(body)
+	if !ok {
+		return t.next.RoundTrip(again)
+	}
+	x := &exchange{r: t.Recorder, ctx: req.Context(), host: req.URL.Hostname(), calls: list, batch: batch, secrets: secrets(req)}
+	resp, err := t.next.RoundTrip(again)
+	if err != nil {
+		x.end(err)
+		return nil, err
+	}
+	x.status = resp.StatusCode
+	x.body, resp.Body = resp.Body, x
+	return resp, nil
+}
+
+// An exchange is a request and the body of its answer, on its way to whoever
+// asked.
+type exchange struct {
+	r       *Recorder
+	ctx     context.Context
+	host    string
+	calls   []call
+	batch   bool
+	secrets []string
+	status  int
+	body    io.ReadCloser
+
+	seen  kept
+	ended bool
+}
+
+func (x *exchange) Read(p []byte) (int, error) {
+	n, err := x.body.Read(p)
+	if !x.ended {
+		x.seen.write(p[:n])
+	}
+	if err != nil {
+		x.end(err)
+	}
+	return n, err
+}
+
+func (x *exchange) Close() error {
+	x.end(errLeft)
+	return x.body.Close()
+}
+
+// errLeft is why an answer was read no further by whoever asked.
+var errLeft = errors.New("unexpected EOF")
+
+// end records what there is of the answer.
+func (x *exchange) end(err error) {
+	if x.ended {
+		return
+	}
+	x.ended = true
+	if err == io.EOF {
+		err = nil
+	}
+	if err != nil && errors.Is(x.ctx.Err(), context.Canceled) {
+		return
+	}
+	if x.seen.n > maxLarge {
+		x.r.large.Lock()
+		defer x.r.large.Unlock()
+	}
+	if failed := x.record(err); failed != nil {
+		x.r.mu.Lock()
+		defer x.r.mu.Unlock()
+		if x.r.err == nil {
+			x.r.err = failed
+		}
+	}
+	x.seen = kept{}
+}
+
+func (x *exchange) record(err error) error {
+	if x.body != nil && x.seen.n > maxAnswer {
+		return x.all(member("error", []byte(`{"code":0,"message":"the answer is too large"}`)))
+	}
+	body, failed := x.seen.bytes()
+	if failed != nil {
+		return failed
+	}
+	list, ok := replies(body, x.batch)
+	if !ok || x.body == nil || x.status < 200 || x.status > 299 {
+		f := failure{Status: x.status, Body: string(clean(body, x.secrets, shortSecret))}
+		if err != nil {
+			f.Error = string(clean([]byte(err.Error()), x.secrets, shortSecret))
+			e, ok := errors.AsType[net.Error](err)
+			f.Timeout = ok && e.Timeout()
+		}
+		content, err := json.Marshal(f)
+		if err != nil {
+			return err
+		}
+		return x.all(content)
+	}
+	for i := range x.calls {
+		var own *reply
+		if k := slices.IndexFunc(list, func(r reply) bool { return sameID(r.ID, x.calls[i].ID) }); k >= 0 {
+			own = new(list[k])
+			list = slices.Delete(list, k, k+1) // a list in order is found at once
+		}
+		content := own.content()
+		least := longSecret
+		if bytes.HasPrefix(content, []byte(`{"error"`)) {
+			least = shortSecret
+		}
+		if err := x.answer(&x.calls[i], clean(content, x.secrets, least)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// all records one answer to all calls.
+func (x *exchange) all(content []byte) error {
+	for i := range x.calls {
+		if err := x.answer(&x.calls[i], content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *exchange) answer(c *call, content []byte) error {
+	text, err := c.text(x.host)
+	if err != nil {
+		return err
+	}
+	q, err := x.r.spool.put(text)
+	if err != nil {
+		return err
+	}
+	a, err := x.r.spool.put(content)
+	if err != nil {
+		return err
+	}
+	x.r.mu.Lock()
+	defer x.r.mu.Unlock()
+	e := x.r.asked[q]
+	if e == nil {
+		e = &asked{host: x.host, method: c.Method}
+		x.r.asked[q] = e
+	}
+	if n := len(e.answers); n > 0 && e.answers[n-1].answer == a {
+		e.answers[n-1].times++
+	} else {
+		e.answers = append(e.answers, run{a, 1})
+	}
+	return nil
+}
+
+// maxLarge is what may be in memory of every answer at once.
+const maxLarge = 1 << 20
+
+// kept is a body as far as it was read, compressed when it is large.
+type kept struct {
+	n     int
+	plain bytes.Buffer
+	small bytes.Buffer
+	enc   *zstd.Encoder
+	err   error
+}
+
+func (k *kept) write(p []byte) {
+	if k.n += len(p); k.n > maxAnswer || k.err != nil {
+		k.plain, k.small, k.enc = bytes.Buffer{}, bytes.Buffer{}, nil
+		return
+	}
+	if k.enc == nil && k.n > maxLarge {
+		if k.enc, k.err = zstd.NewWriter(&k.small, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20)); k.err == nil {
+			_, k.err = k.enc.Write(k.plain.Bytes())
+		}
+		k.plain = bytes.Buffer{}
+	}
+	if k.enc == nil {
+		k.plain.Write(p)
+	} else if k.err == nil {
+		_, k.err = k.enc.Write(p)
+	}
+}
+
+func (k *kept) bytes() ([]byte, error) {
+	if k.enc == nil || k.err != nil {
+		return k.plain.Bytes(), k.err
+	}
+	if err := k.enc.Close(); err != nil {
+		return nil, err
+	}
+	d, err := zstd.NewReader(&k.small, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	b := make([]byte, 0, k.n+bytes.MinRead)
+	buf := bytes.NewBuffer(b)
+	_, err = buf.ReadFrom(d)
+	return buf.Bytes(), err
+}
+
+// What is at least so long is taken for a secret, in texts of people and in
+// data. What is shorter is a word, or may stand in data by chance.
+const (
+	shortSecret = 4
+	longSecret  = 12
+)
+
+// secrets are the parts of a request that may be keys, the longest first.
+func secrets(req *http.Request) []string {
+	var parts []string
+	add := func(s string) {
+		if len(s) >= shortSecret {
+			parts = append(parts, s)
+		}
+	}
+	u := req.URL
+	add(u.String())
+	add(u.Redacted())
+	add(u.RequestURI())
+	add(u.RawQuery)
+	add(u.User.String())
+	add(u.User.Username())
+	pass, _ := u.User.Password()
+	add(pass)
+	add(strings.Trim(u.Path, "/"))
+	for part := range strings.SplitSeq(u.Path, "/") {
+		add(part)
+	}
+	for part := range strings.SplitSeq(u.EscapedPath(), "/") {
+		add(part)
+	}
+	for name, values := range u.Query() {
+		add(name)
+		for _, v := range values {
+			add(v)
+		}
+	}
+	for name, values := range req.Header {
+		switch name {
+		case "Accept", "Accept-Encoding", "Content-Type", "User-Agent":
+			continue
+		}
+		for _, v := range values {
+			add(v)
+			for word := range strings.FieldsSeq(v) {
+				add(word)
+			}
+		}
+	}
+	slices.SortFunc(parts, func(a, b string) int { return len(b) - len(a) })
+	return parts
+}
+
+// clean replaces secrets of at least so many bytes.
+func clean(b []byte, secrets []string, least int) []byte {
+	for _, s := range secrets {
+		if len(s) >= least {
+			for _, s := range []string{s, strings.ToLower(s), strings.ToUpper(s)} {
+				if bytes.Contains(b, []byte(s)) {
+					b = bytes.ReplaceAll(b, []byte(s), []byte("…"))
+				}
+			}
+		}
+	}
+	return b
+}
