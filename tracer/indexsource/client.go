@@ -47,6 +47,7 @@ type Options struct {
 const (
 	maxBody  = 64 << 20 // bytes of one answer after decompression
 	maxTries = 5
+	maxRated = 8                // tries where only the rate is refused
 	longest  = 10 * time.Second // between two tries, unless the endpoint asks for more
 )
 
@@ -153,7 +154,7 @@ func newClient(name, def string, free float64, o Options) (*client, error) {
 	case math.IsNaN(r):
 		return nil, fmt.Errorf("%w: the rate is not a number", tracer.ErrUsage)
 	case r > 0:
-		c.limit = rate.NewLimiter(rate.Limit(r), max(1, int(r)))
+		c.limit = rate.NewLimiter(rate.Limit(r), 1) // a burst would fill the second that the endpoint counts
 	default:
 		c.limit = rate.NewLimiter(rate.Inf, 0)
 	}
@@ -256,7 +257,7 @@ func (c *client) ask(ctx context.Context, p *purse, n int, path string, query ur
 		if !ok {
 			f = c.broken("%v", err)
 		}
-		if f.kind >= kindDenied || f.late || try == maxTries-1 {
+		if f.kind >= kindDenied || f.late || try >= maxRated-1 || f.kind != kindRate && try >= maxTries-1 {
 			return f
 		}
 		d := min(250*time.Millisecond<<try, longest)

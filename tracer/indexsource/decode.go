@@ -174,12 +174,14 @@ type receipt struct {
 
 // A tx is a transaction.
 type tx struct {
-	Hash     common.Hash     `json:"hash"`
-	From     common.Address  `json:"from"`
-	To       *common.Address `json:"to"`
-	Value    *amount         `json:"value"`
-	GasPrice *amount         `json:"gasPrice"`
-	Block    *number         `json:"blockNumber"`
+	Hash      common.Hash     `json:"hash"`
+	From      common.Address  `json:"from"`
+	To        *common.Address `json:"to"`
+	Value     *amount         `json:"value"`
+	GasPrice  *amount         `json:"gasPrice"`
+	Block     *number         `json:"blockNumber"`
+	BlockHash common.Hash     `json:"blockHash"`
+	Index     *number         `json:"transactionIndex"`
 }
 
 // fee sums up what a transaction cost; the prices and the amounts of gas must

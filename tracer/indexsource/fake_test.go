@@ -43,6 +43,7 @@ type book struct {
 	last   uint64 // the newest block that is final
 	blocks []*bookBlock
 	byHash map[common.Hash]*bookTx
+	of     map[common.Address][]*bookTx // in which an address is met
 }
 
 type bookBlock struct {
@@ -122,7 +123,7 @@ func openBook(t testing.TB, w *devnet.World) *book {
 	if b, ok := books.Load(w); ok {
 		return b.(*book)
 	}
-	b := &book{w: w, node: devnet.NewNode(w, devnet.NodeOptions{}), last: w.Head() - 64, byHash: make(map[common.Hash]*bookTx)}
+	b := &book{w: w, node: devnet.NewNode(w, devnet.NodeOptions{}), last: w.Head() - 64, byHash: make(map[common.Hash]*bookTx), of: make(map[common.Address][]*bookTx)}
 	var numbers []uint64
 	for _, x := range w.Transfers() {
 		if n := len(numbers); n == 0 || numbers[n-1] != x.Block {
@@ -188,8 +189,48 @@ func (b *book) read(t testing.TB, numbers []uint64) {
 			x.traces = append(x.traces, r)
 		}
 		blk.txs = block.Txs
+		for _, x := range block.Txs {
+			b.meet(x)
+		}
 		b.blocks = append(b.blocks, blk)
 	}
+}
+
+// meet notes who is met in a transaction.
+func (b *book) meet(x *bookTx) {
+	who := []common.Address{x.From}
+	add := func(a *common.Address) {
+		if a != nil {
+			who = append(who, *a)
+		}
+	}
+	add(x.To)
+	add(x.contract)
+	for _, l := range x.logs {
+		for _, h := range l.Topics {
+			who = append(who, common.BytesToAddress(h[:]))
+		}
+	}
+	for i := range x.traces {
+		from, to, _ := x.traces[i].parties()
+		add(&from)
+		add(to)
+	}
+	slices.SortFunc(who, common.Address.Cmp)
+	for _, a := range slices.Compact(who) {
+		b.of[a] = append(b.of[a], x)
+	}
+}
+
+// with returns the transactions in which an address is met, in the blocks from
+// from to to.
+func (b *book) with(a common.Address, from, to uint64) (txs []*bookTx) {
+	for _, x := range b.of[a] {
+		if n := x.block.Number; from <= n && n <= min(to, b.last) {
+			txs = append(txs, x)
+		}
+	}
+	return txs
 }
 
 // rpc asks the node itself.
@@ -273,3 +314,8 @@ func hexOf(a *common.Address) any {
 	}
 	return tracer.Hex(*a)
 }
+
+var transferTopic = common.HexToHash("0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef")
+
+// zeros begins a topic that is an address.
+var zeros = common.Hash{}.Hex()[:26]

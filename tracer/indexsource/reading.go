@@ -176,9 +176,7 @@ func (r *reading) within() []tracer.Unread {
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b tracer.Unread) int {
-		return cmp.Or(a.Wallet.Cmp(b.Wallet), cmp.Compare(a.From, b.From), cmp.Compare(a.Part, b.Part), cmp.Compare(a.To, b.To), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Detail, b.Detail))
-	})
+	sortUnread(out)
 	return slices.Compact(out)
 }
 
@@ -245,4 +243,10 @@ func unique(txs []common.Hash) []common.Hash {
 	txs = slices.Clone(txs)
 	slices.SortFunc(txs, common.Hash.Cmp)
 	return slices.Compact(txs)
+}
+
+func sortUnread(us []tracer.Unread) {
+	slices.SortStableFunc(us, func(a, b tracer.Unread) int {
+		return cmp.Or(a.Wallet.Cmp(b.Wallet), cmp.Compare(a.From, b.From), cmp.Compare(a.Part, b.Part), cmp.Compare(a.To, b.To), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Detail, b.Detail))
+	})
 }
