@@ -44,6 +44,7 @@ type client struct {
 	rpc      *rpc.Client
 	rate     *rate.Limiter
 	reads    chan struct{} // a place for each request under way
+	body     int64         // the most bytes of an answer
 	pause    func(context.Context, time.Duration) error
 	id       atomic.Int64
 
@@ -65,7 +66,7 @@ func dial(ctx context.Context, endpoint string, o Options) (*client, error) {
 	next.MaxIdleConnsPerHost = reads
 	c := &client{
 		endpoint: endpoint, host: u.Hostname(), secrets: secrets(u), batch: minBatch,
-		rate: rate.NewLimiter(rate.Inf, 0), reads: make(chan struct{}, reads), most: maxBatch, pause: sleep,
+		rate: rate.NewLimiter(rate.Inf, 0), reads: make(chan struct{}, reads), body: maxBody, most: maxBatch, pause: sleep,
 	}
 	var through http.RoundTripper = next
 	if o.Wrap != nil {
@@ -150,7 +151,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp.Body = &capped{resp.Body, maxBody}
+	resp.Body = &capped{resp.Body, t.c.body}
 	n, ok := r.Context().Value(noteKey{}).(*note)
 	if !ok {
 		return resp, nil

@@ -1,6 +1,7 @@
 package ethsource
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -241,10 +242,7 @@ func TestBomb(t *testing.T) {
 		w.Header().Set("Content-Encoding", "gzip")
 		z := gzip.NewWriter(w)
 		defer z.Close()
-		zeros := make([]byte, 1<<20)
-		for i := range zeros {
-			zeros[i] = '0'
-		}
+		zeros := bytes.Repeat([]byte("0"), 1<<20)
 		open := `{"jsonrpc":"2.0","id":1,"result":"0x`
 		if body[0] == '[' {
 			open = "[" + open
@@ -258,6 +256,10 @@ func TestBomb(t *testing.T) {
 	}))
 	defer srv.Close()
 	c := newClient(t, srv.URL)
+	if c.body != maxBody {
+		t.Errorf("answers are cut at %d bytes, want %d", c.body, maxBody)
+	}
+	c.body = 3 << 20
 	c.pause = func(context.Context, time.Duration) error { return nil }
 	var got string
 	err := c.one(t.Context(), newPurse(0, new(counter)), &got, "echo", 7)

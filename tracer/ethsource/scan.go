@@ -69,8 +69,10 @@ func (s *scanner) more() bool {
 	if s.mark >= 0 {
 		from, s.mark = s.mark, 0
 	}
-	s.n = copy(s.buf, s.buf[from:s.n])
-	s.i -= from
+	if from > 0 {
+		s.n = copy(s.buf, s.buf[from:s.n])
+		s.i -= from
+	}
 	if s.n == len(s.buf) {
 		s.buf = append(s.buf, make([]byte, len(s.buf))...)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"scamtrace/tracer"
 
@@ -306,3 +307,24 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	})
 }
+
+// TestScanLong reads values that are far longer than a buffer, in small parts,
+// and does not look at them again and again.
+func TestScanLong(t *testing.T) {
+	long := strings.Repeat("ab", 20<<20)
+	start := time.Now()
+	raw, err := newScanner(&dribble{strings.NewReader(`"` + long + `"`)}).value()
+	if err != nil || len(raw) != len(long)+2 {
+		t.Fatalf("%d bytes, %v", len(raw), err)
+	}
+	got, err := scanLogs(&dribble{strings.NewReader("[" + strings.Replace(sampleLog, `"data":"0x`, `"data":"0x`+long, 1) + "]")})
+	if err != nil || len(got) != 1 || got[0].Size != 20<<20+32 {
+		t.Fatalf("%d logs, %v", len(got), err)
+	}
+	t.Log(time.Since(start))
+}
+
+// dribble reads a little at a time.
+type dribble struct{ r io.Reader }
+
+func (d *dribble) Read(p []byte) (int, error) { return d.r.Read(p[:min(len(p), 4096)]) }

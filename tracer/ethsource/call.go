@@ -1,0 +1,161 @@
+package ethsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"scamtrace/tracer"
+
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/rpc"
+)
+
+var _ tracer.CallSource = (*Source)(nil)
+
+// Times asks for the headers of blocks, several in a request.
+func (s *Source) Times(ctx context.Context, blocks []uint64, most int) ([]uint64, int, error) {
+	spent := new(counter)
+	p, err := s.purse(most, spent)
+	if err != nil {
+		return nil, 0, err
+	}
+	headers := make([]*header, len(blocks))
+	calls := make([]rpc.BatchElem, len(blocks))
+	for i, n := range blocks {
+		calls[i] = rpc.BatchElem{Method: "eth_getBlockByNumber", Args: []any{hexutil.EncodeUint64(n), false}, Result: &headers[i]}
+	}
+	out := make([]uint64, len(blocks))
+	err = s.c.sure(ctx, p, calls, func(i int) error {
+		h := headers[i]
+		if h == nil || uint64(h.Number) != blocks[i] {
+			return &nodeError{kind: kindBehind, text: fmt.Sprintf("the endpoint does not have block %d", blocks[i])}
+		}
+		out[i] = uint64(h.Time)
+		return nil
+	})
+	return out, spent.count(), budget(err)
+}
+
+// Calls asks for eth_call, several in a request. Calls that a contract or the
+// node refuses cost the others nothing.
+func (s *Source) Calls(ctx context.Context, calls []tracer.Call, most int) ([]tracer.Reply, int, error) {
+	spent := new(counter)
+	p, err := s.purse(most, spent)
+	if err != nil {
+		return nil, 0, err
+	}
+	out := make([]tracer.Reply, len(calls))
+	todo := make([]int, len(calls))
+	for i := range todo {
+		todo[i] = i
+	}
+	for len(todo) > 0 {
+		n := min(len(todo), s.c.batchSize())
+		left, err := s.run(ctx, p, calls, todo[:n], out)
+		switch e, ok := errors.AsType[*nodeError](err); {
+		case err == nil:
+			s.c.worked(n)
+		case !ok:
+			return nil, spent.count(), budget(err)
+		case n > 1 && (e.kind == kindBatch || e.kind == kindDense || e.kind == kindUnusable || e.kind == kindUnknown):
+			s.c.tooBig(n, e.kind)
+			todo = append(left, todo[n:]...)
+			continue
+		default:
+			for _, i := range left {
+				out[i].Refusal = refusalOf(e)
+			}
+		}
+		todo = todo[n:]
+	}
+	return out, spent.count(), nil
+}
+
+// run makes some calls in one request, and those with passing trouble again.
+// With an error it returns the calls that have no outcome.
+func (s *Source) run(ctx context.Context, p *purse, calls []tracer.Call, todo []int, out []tracer.Reply) (left []int, err error) {
+	left = append(left, todo...)
+	err = s.c.again(ctx, false, func() error {
+		elems := make([]rpc.BatchElem, len(left))
+		data := make([]*hexutil.Bytes, len(left))
+		for k, i := range left {
+			at := "latest"
+			if calls[i].Block != tracer.Newest {
+				at = hexutil.EncodeUint64(calls[i].Block)
+			}
+			elems[k] = rpc.BatchElem{Method: "eth_call", Result: &data[k], Args: []any{
+				map[string]any{"to": calls[i].To, "data": hexutil.Bytes(calls[i].Data)}, at,
+			}}
+		}
+		if err := s.c.enter(ctx, p, len(elems)); err != nil {
+			return err
+		}
+		n := &note{batch: len(elems) > 1}
+		noted := context.WithValue(ctx, noteKey{}, n)
+		var err error
+		if len(elems) == 1 { // some endpoints take no lists
+			elems[0].Error = s.c.rpc.CallContext(noted, elems[0].Result, elems[0].Method, elems[0].Args...)
+		} else {
+			err = s.c.rpc.BatchCallContext(noted, elems)
+		}
+		s.c.leave()
+		if err != nil {
+			e := s.c.classify(err)
+			e.after = n.wait
+			return e
+		}
+		var again []int
+		var first *nodeError
+		for k, i := range left {
+			e := s.c.unusable("it shows null for a call")
+			if err := elems[k].Error; err != nil {
+				e = s.c.classify(err)
+			} else if data[k] != nil {
+				out[i] = tracer.Reply{Data: *data[k]}
+				continue
+			}
+			if e.kind == kindOther || e.kind == kindPruned || e.kind == kindMissing || e.kind == kindDenied {
+				out[i] = tracer.Reply{Refusal: refusalOf(e)}
+				continue
+			}
+			again = append(again, i)
+			if first == nil || e.kind == kindBatch {
+				first = e
+			}
+		}
+		if left = again; first == nil {
+			return nil
+		}
+		first.after = n.wait
+		return first
+	})
+	return left, err
+}
+
+func refusalOf(e *nodeError) tracer.Refusal {
+	switch e.kind {
+	case kindOther:
+		return tracer.RefusedReverted
+	case kindPruned:
+		return tracer.RefusedGone
+	case kindMissing, kindDenied:
+		return tracer.RefusedMissing
+	}
+	return tracer.RefusedNow
+}
+
+// purse holds most calls; here, none is none.
+func (s *Source) purse(most int, n *counter) (*purse, error) {
+	if most <= 0 {
+		return nil, tracer.ErrBudget
+	}
+	return newPurse(most, n), nil
+}
+
+func budget(err error) error {
+	if errors.Is(err, errBudget) {
+		return tracer.ErrBudget
+	}
+	return err
+}
