@@ -5,9 +5,18 @@
 // given, each from a time on and from a source ([Quote]). A token that is not
 // in the chain table has no price, whatever anybody quotes for it.
 //
+// What a [Book] was not given, it can ask for: the feeds of Chainlink through the
+// chain's own node ([Chainlink]), or DefiLlama ([Llama]). [Book.USD] itself asks
+// nobody. It notes what it lacks, and [Book.Ask] then asks for all of that at
+// once: one price an asset and [Day], that of the day's beginning (UTC). A price
+// costs about six calls of a node, so one an hour, which is closer to the moment
+// of a transfer, would cost a trace of some weeks more than all its transfers.
+//
 // What it promises: integer arithmetic throughout, rounded half up to a
-// millionth of a dollar; a missing price is missing, never zero; every value
-// names its source; and a file of prices is read whole or not at all.
+// millionth of a dollar; a missing price is missing, never zero, and [Book.Notes]
+// says why; every value names its source; the same values whatever the order of
+// questions, and again from what [Book.Save] wrote, which nobody needs to be
+// asked for; and a file of prices is read whole or not at all.
 package price
 
 import (
@@ -24,6 +33,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"scamtrace/tracer"
@@ -49,16 +59,21 @@ type Quote struct {
 	Source string        // who says so; empty: [List]
 }
 
-// A Book knows prices. Make one with [New]. It is safe for concurrent reads
-// once it is filled.
+// A Book knows prices. Make one with [New]. [Book.USD] is safe for concurrent
+// use, and everything once it is filled.
 type Book struct {
-	chains map[uint64]tracer.Chain
-	quotes map[tracer.Asset][]Quote // by time
+	chains  map[uint64]tracer.Chain
+	quotes  map[tracer.Asset][]Quote // by time
+	quoters []Quoter
+
+	mu     sync.Mutex
+	asked  map[moment]Answer
+	wanted map[moment]bool
 }
 
 // New returns a book that knows the dollar tokens and the decimals of chains.
 func New(chains ...tracer.Chain) *Book {
-	b := &Book{chains: make(map[uint64]tracer.Chain), quotes: make(map[tracer.Asset][]Quote)}
+	b := &Book{chains: make(map[uint64]tracer.Chain), quotes: make(map[tracer.Asset][]Quote), asked: make(map[moment]Answer), wanted: make(map[moment]bool)}
 	for _, c := range chains {
 		b.chains[c.ID] = c
 	}
@@ -76,7 +91,7 @@ func (b *Book) Add(quotes ...Quote) {
 	touched := make(map[tracer.Asset]bool)
 	for _, q := range quotes {
 		if q.Price > 0 {
-			q.Source = cmp.Or(tracer.CleanText(q.Source, 80), List)
+			q.Source = cmp.Or(tidy(q.Source, maxSource), List)
 			b.quotes[q.Asset] = append(b.quotes[q.Asset], q)
 			touched[q.Asset] = true
 		}
@@ -114,7 +129,9 @@ func (b *Book) USD(a tracer.Asset, amount *uint256.Int, time uint64) (usd tracer
 			a = tracer.NativeOf(a.Chain)
 		}
 		if q, ok = b.at(a, time); !ok {
-			return 0, "", false
+			if q, ok = b.ofDay(a, time); !ok {
+				return 0, "", false
+			}
 		}
 	}
 	unit := new(uint256.Int).Exp(uint256.NewInt(10), uint256.NewInt(uint64(decimals)))
@@ -154,17 +171,24 @@ func (b *Book) SHA256() string {
 			fmt.Fprintln(h)
 		}
 	}
+	for m, x := range b.answers() {
+		fmt.Fprintf(h, "%s,%d,%d,%q,asked\n", m.asset, m.time, x.Price, x.Source)
+	}
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// The columns of a file of prices; one need not have the last two.
+var columns = []string{"asset", "time", "usd", "source", "asked"}
+
 // ReadCSV adds prices from a file with the columns asset (CAIP-19, as in
 // eip155:1/slip44:60), time (2026-01-31, RFC 3339 or Unix seconds) and usd (a
-// decimal number per whole unit, at most six decimals). name is the file's; it
-// is the source of the quotes. Errors name the line and wrap
-// [tracer.ErrUsage]; after one the book is as it was. Two prices of an asset at
-// one time are an error, unless they are the same.
+// decimal number per whole unit, at most six decimals), or from one that
+// [Book.Save] wrote. name is the file's; it is the source of quotes that name
+// none. Errors name the line and wrap [tracer.ErrUsage]; after one the book is
+// as it was. Two prices of an asset at one time are an error, unless they are
+// the same.
 func (b *Book) ReadCSV(r io.Reader, name string) error {
-	name = tracer.CleanText(name, 200)
+	name = tidy(name, 200)
 	in := bufio.NewReader(io.LimitReader(r, MaxFile+4))
 	if head, _ := in.Peek(3); string(head) == "\ufeff" {
 		_, _ = in.Discard(3) // the mark that some spreadsheets put before the text
@@ -175,12 +199,7 @@ func (b *Book) ReadCSV(r io.Reader, name string) error {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s, line %d: "+format, append([]any{tracer.ErrUsage, name, line}, args...)...)
 	}
-	type moment struct {
-		asset tracer.Asset
-		time  uint64
-	}
-	prices := make(map[moment]tracer.Micros)
-	var quotes []Quote
+	given, asked := make(map[moment]Quote), make(map[moment]Answer)
 	for first := true; ; first = false {
 		row, err := cr.Read()
 		if cr.InputOffset() > MaxFile {
@@ -197,7 +216,7 @@ func (b *Book) ReadCSV(r io.Reader, name string) error {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 		if first {
-			if !slices.Equal(row, []string{"asset", "time", "usd"}) {
+			if !slices.Equal(row, columns[:3]) && !slices.Equal(row, columns) {
 				return fail("the columns must be asset, time and usd")
 			}
 			continue
@@ -210,18 +229,38 @@ func (b *Book) ReadCSV(r io.Reader, name string) error {
 		if q.Time, err = parseTime(row[1]); err != nil {
 			return fail("%q is not a time; write 2026-01-31", tracer.CleanText(row[1], 40))
 		}
+		state := ""
+		if len(row) == len(columns) {
+			q.Source, state = cmp.Or(tidy(row[3], maxWhy), name), row[4]
+		}
 		ok := false
-		if q.Price, ok = parseUSD(row[2]); !ok {
+		if q.Price, ok = parseUSD(row[2]); !ok && (row[2] != "" || state == "") {
 			return fail("%q is not a price in dollars; write 1234.5", tracer.CleanText(row[2], 40))
 		}
 		m := moment{q.Asset, q.Time}
-		if p, twice := prices[m]; twice && p != q.Price {
+		if state == "" {
+			if x, twice := given[m]; twice && x.Price != q.Price {
+				return fail("%s has another price at this time in a line above", q.Asset)
+			}
+			given[m] = q
+			continue
+		}
+		x := Answer{Price: q.Price, Source: q.Source, Passing: state == passing}
+		if x.Price > 0 {
+			x.Source = cmp.Or(tidy(x.Source, maxSource), List)
+		}
+		if state != answered && !x.Passing || x.Passing && x.Price > 0 || m.time%daySeconds != 0 {
+			return fail("it does not say what a day's price was, as scamtrace writes it")
+		}
+		if y, twice := asked[m]; twice && x != y {
 			return fail("%s has another price at this time in a line above", q.Asset)
 		}
-		prices[m] = q.Price
-		quotes = append(quotes, q)
+		asked[m] = x
 	}
-	b.Add(quotes...)
+	b.Add(slices.Collect(maps.Values(given))...)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	maps.Copy(b.asked, asked)
 	return nil
 }
 
@@ -240,7 +279,7 @@ func parseTime(s string) (uint64, error) {
 // parseUSD reads a positive decimal number of dollars.
 func parseUSD(s string) (tracer.Micros, bool) {
 	whole, frac, _ := strings.Cut(s, ".")
-	if len(frac) > 6 || len(whole) > 12 || strings.ContainsAny(s, "+-") {
+	if len(frac) > 6 || len(whole) > 13 || strings.ContainsAny(s, "+-") {
 		return 0, false
 	}
 	n, err := strconv.ParseInt(whole+frac+strings.Repeat("0", 6-len(frac)), 10, 64)

@@ -17,8 +17,9 @@ import (
 // as many units; a token that says otherwise would only upset sums.
 const maxAmount = 192
 
-// account runs the ledger over everything known.
-func (w *Walk) account() error {
+// account runs the ledger over everything known, again whenever learn reports
+// that more is known.
+func (w *Walk) account(learn func() bool) error {
 	w.entries, w.rows = w.entries[:0], w.rows[:0]
 	for n, r := range w.store.Rows() {
 		if r.Kind == tracer.KindNFT || r.Amount.IsZero() || r.Amount.BitLen() > maxAmount || r.From == r.To {
@@ -60,8 +61,11 @@ func (w *Walk) account() error {
 	w.input = in
 	for {
 		var err error
-		if w.books, err = ledger.Run(in); err != nil || !w.pools() {
+		if w.books, err = ledger.Run(in); err != nil {
 			return err
+		}
+		if !learn() && !w.pools() && !learn() {
+			return nil
 		}
 	}
 }
@@ -79,7 +83,6 @@ func (w *Walk) pools() bool {
 	for id := range uint32(w.store.Wallets()) {
 		r := w.read[w.store.Wallet(id).Address]
 		if r != nil && !r.hub && r.transfers >= 2*manyParties && r.transfers > r.judged {
-			r.judged = r.transfers
 			parties[id] = &party{senders: make(map[uint32]bool), receivers: make(map[uint32]bool)}
 		}
 	}
@@ -106,6 +109,13 @@ func (w *Walk) pools() bool {
 			usd, _ := w.worth(e.Asset, &m.Traced, e.Time)
 			p.traced += usd
 		}
+	}
+	if w.lacks() {
+		return false // not before it is known what all that was worth
+	}
+	for id := range parties {
+		r := w.read[w.store.Wallet(id).Address]
+		r.judged = r.transfers
 	}
 	found := false
 	for _, s := range w.seeds {

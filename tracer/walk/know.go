@@ -9,8 +9,8 @@ import (
 	"github.com/holiman/uint256"
 )
 
-// Know fills in Service and Worth from labels and prices. Money passes through
-// swap contracts and stays at every other service.
+// Know fills in Service from labels, and Worth, Lacks and Learn from prices.
+// Money passes through swap contracts and stays at every other service.
 func (o *Options) Know(labels *label.Set, prices *price.Book) {
 	o.Service = func(w tracer.Wallet) (string, ledger.Stop) {
 		l, ok := labels.Service(w)
@@ -26,4 +26,5 @@ func (o *Options) Know(labels *label.Set, prices *price.Book) {
 		usd, _, ok := prices.USD(a, amount, time)
 		return usd, ok
 	}
+	o.Lacks, o.Learn = prices.Lacks, prices.Ask
 }

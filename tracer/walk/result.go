@@ -105,9 +105,10 @@ func (r *Result) Complete() bool { return r.Stopped.Reason == "" }
 
 // Result returns what was found so far, with all traced money sorted into
 // arrived, held and gaps. It shares memory with the walk and is good until the
-// next [Walk.Step]. The only error is a [*ledger.ConservationError].
+// next [Walk.Step]. It asks nobody: where Options.Lacks says so afterwards, a
+// result after [Options.Learn] is a better one. The only error is a [*ledger.ConservationError].
 func (w *Walk) Result() (*Result, error) {
-	if err := w.account(); err != nil {
+	if err := w.account(func() bool { return false }); err != nil {
 		return nil, err
 	}
 	res := &Result{

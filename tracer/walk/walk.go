@@ -74,6 +74,12 @@ type Options struct {
 	Service func(tracer.Wallet) (name string, stop ledger.Stop)
 	// Worth is the dollar value of an amount at a time; nil: not known.
 	Worth func(a tracer.Asset, amount *uint256.Int, time uint64) (tracer.Micros, bool)
+	// Lacks reports whether Worth lacked what Learn was not asked for yet, and
+	// Learn, with the requests that it may send, finds that out; it reports how
+	// many it sent, and whether Worth now answers more. Nothing is decided while
+	// it may. nil: Worth knows all that there is to know.
+	Lacks func() bool
+	Learn func(ctx context.Context, requests int) (spent int, more bool)
 	// Progress is called in every step, from the goroutine of the walk.
 	Progress func(Progress)
 }
@@ -200,11 +206,18 @@ func Run(ctx context.Context, src tracer.Source, seeds []tracer.Seed, o Options)
 // [*ledger.ConservationError].
 func (w *Walk) Step(ctx context.Context) (more bool, err error) {
 	w.stopped = Stopped{}
+	learn := func() bool { return w.learn(ctx) }
 	if w.plan == nil {
-		if err := w.account(); err != nil {
+		if err := w.account(learn); err != nil {
 			return false, err
 		}
 		todo := w.choose()
+		for learn() {
+			todo = w.choose()
+		}
+		if w.lacks() && !w.may(ctx) {
+			return false, nil
+		}
 		if w.o.Progress != nil {
 			w.o.Progress(Progress{w.steps, w.wallets(), w.store.Len(), w.requests, len(todo), w.arrived()})
 		}
@@ -223,7 +236,7 @@ func (w *Walk) Step(ctx context.Context) (more bool, err error) {
 		w.steps++
 	}
 	if w.books == nil { // a plan of another process
-		if err := w.account(); err != nil {
+		if err := w.account(learn); err != nil {
 			return false, err
 		}
 	}
@@ -299,6 +312,19 @@ func (w *Walk) worth(asset uint32, amount *uint256.Int, time uint64) (tracer.Mic
 		return 0, false
 	}
 	return w.o.Worth(w.store.Asset(asset), amount, time)
+}
+
+// lacks reports whether there is something to learn.
+func (w *Walk) lacks() bool { return w.o.Lacks != nil && w.o.Lacks() }
+
+// learn asks for what Worth lacked and reports whether it knows more now.
+func (w *Walk) learn(ctx context.Context) bool {
+	if !w.lacks() || ctx.Err() != nil {
+		return false
+	}
+	spent, more := w.o.Learn(ctx, max(w.o.Limits.Requests-w.requests, 0))
+	w.requests += spent
+	return more
 }
 
 // arrived is the dollar value of what reached services.

@@ -1,0 +1,52 @@
+package tracer
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// Newest, as the block of a [Call], is whatever block the node is at.
+const Newest = ^uint64(0)
+
+// ErrBudget reports that a question takes more requests than it may.
+var ErrBudget = errors.New("the budget of requests ran out")
+
+// A Call runs a contract's function at the end of a block, and changes nothing.
+type Call struct {
+	To    common.Address
+	Data  []byte
+	Block uint64
+}
+
+// A Refusal says why a [Call] has no result.
+type Refusal uint8
+
+// The refusals. All but the last stay, whoever asks again.
+const (
+	RefusedNot      Refusal = iota // there is a result
+	RefusedReverted                // the contract refuses
+	RefusedGone                    // the node does not keep states that old
+	RefusedMissing                 // the node runs no calls, or not for this key
+	RefusedNow                     // trouble with the node, which may pass
+)
+
+// A Reply is the outcome of a [Call].
+type Reply struct {
+	Data    []byte // of any length
+	Refusal Refusal
+}
+
+// A CallSource is a [Source] that can run calls.
+type CallSource interface {
+	// Calls returns the outcome of each call, in order, and the requests spent,
+	// which are at most most. If that is too few, the error wraps [ErrBudget];
+	// no other trouble with the node is an error.
+	Calls(ctx context.Context, calls []Call, most int) ([]Reply, int, error)
+
+	// Times returns the time (Unix seconds) of each block, in order, and the
+	// requests spent, as Calls does, but here trouble with the node is an error.
+	// No block may be after the pinned one.
+	Times(ctx context.Context, blocks []uint64, most int) ([]uint64, int, error)
+}
