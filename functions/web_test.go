@@ -30,16 +30,28 @@ type site struct {
 	url   string
 	queue *Local
 	clock atomic.Int64
+
+	down atomic.Bool  // whether it ends connections instead of answering
+	lose atomic.Int32 // how many answers to new cases are still to be lost
 }
 
 func newSite(t *testing.T, auth func(*site) Authenticator) *site {
 	t.Helper()
 	s := &site{scene: newScene(t), browser: newBrowser(t), queue: NewLocal()}
-	s.at(12)
+	s.at(7)
 	s.App.Queue, s.App.Chains = s.queue, []string{"devnet", "ethereum"}
 	s.App.Now = func() time.Time { return time.Unix(s.clock.Load(), 0).UTC() }
 	mux := http.NewServeMux()
-	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.Handler().ServeHTTP(w, r) }))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if s.down.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		if r.Method == http.MethodPost && r.URL.Path == "/v1/cases" && s.lose.Add(-1) >= 0 {
+			s.Handler().ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		}
+		s.Handler().ServeHTTP(w, r)
+	})
 	mux.Handle(graphstore.LinkPath, s.scene.bucket.(*graphstore.Dir))
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
@@ -147,27 +159,33 @@ func TestPage(t *testing.T) {
 
 	// By the keyboard alone, in the order of the page.
 	var order []string
-	for range 9 {
+	for range 7 {
 		s.press("Tab", 9, "")
 		var at string
 		s.eval(`document.activeElement.id || document.activeElement.innerText`, &at)
 		order = append(order, at)
 	}
-	if got, want := strings.Join(order, ", "), "skip, New case, All cases, text, What am I looking for?, chain, Look for addresses"; !strings.HasPrefix(got, want) {
+	if got, want := strings.Join(order, ", "), "skip, New case, All cases, text, What am I looking for?, chain, Look for addresses"; got != want {
 		t.Errorf("the tab key leads to %s, want %s", got, want)
 	}
-
-	// An empty field, and a text without any address.
-	s.click("#paste button")
+	s.press("Enter", 13, "\r")
 	s.says("error", "The field is empty")
+
+	// A text without any address, and one with two that look alike.
 	s.write("#text", "They told me to pay with crypto and then they were gone.")
 	s.click("#paste button")
 	s.says("counts", "no address and no transaction hash")
 
-	// A chat with all that chats have.
 	victim := s.world.Truth.Victims[0]
 	pay := victim.Payments[0]
 	wallet := pay.Wallet.Hex()
+	s.write("#text", wallet+" "+strings.ToLower(wallet[:6]+strings.Repeat("7", 32)+wallet[38:]))
+	s.click("#paste button")
+	s.says("alike", "look alike, and are not the same")
+	s.click("#items li label input")
+	s.until(`document.querySelector("#items li.out code") && document.getElementById("alike").hidden`)
+
+	// A chat with all that chats have. What was taken out stays out.
 	chat := "[12:01] Lily 🌸: send to " + wallet + " baby\n[12:02] me: ok " + pay.Tx.Hex() + "\n" +
 		"again " + strings.ToLower(wallet) + " and " + wallet[:41] + " or TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t\n" + s.world.Services[0].Addresses[0].Hex() + "\n" + hostileText
 	for _, p := range victim.Payments[1:] {
@@ -204,11 +222,10 @@ func TestPage(t *testing.T) {
 	}
 	s.looks("secret")
 
-	// Take one out and put it back; a look-alike of the wallet is pointed out.
-	s.click("#items li label input")
-	s.until(`document.querySelector("#items li.out code")`)
-	s.click("#items li label input")
+	// Put back what was taken out.
+	s.click("#items li.out label input")
 	s.until(`!document.querySelector("#items li.out code")`)
+	s.says("counts", "2 addresses and 3 payments")
 
 	// A mistake in a date is told in words, and nothing is lost.
 	s.click("#more summary")
@@ -219,8 +236,19 @@ func TestPage(t *testing.T) {
 	s.says("error", "The end of the time span is before its beginning")
 	s.take() // a refused request is an entry in the browser's log
 	s.eval(`document.getElementById("since").value = document.getElementById("until").value = ""`, nil)
+
+	// The answer is lost, however often the browser tries, and the button is
+	// pressed again: it is one case.
+	s.lose.Store(100)
+	s.click("#go")
+	s.says("error", "The server cannot be reached")
+	s.take() // a request without an answer, too
+	s.lose.Store(0)
 	s.click("#go")
 	s.says("progress", "waits for its turn")
+	if n := len(objects(t, s.scene.bucket, listPrefix("local"))); n != 1 {
+		t.Errorf("there are %d cases", n)
+	}
 	s.looks("waiting")
 
 	// Progress, in words, and still there after a reload.
@@ -239,6 +267,15 @@ func TestPage(t *testing.T) {
 	s.says("progress", progress)
 	s.says("patience", "You can close this page")
 	s.looks("progress")
+
+	// The server is gone for a while.
+	s.calm(s.url)
+	s.down.Store(true)
+	s.says("error", "we keep trying")
+	s.says("progress", progress)
+	s.down.Store(false)
+	s.until(`document.getElementById("error").hidden`)
+	s.take()
 
 	// The outcome comes by itself.
 	s.work()
@@ -265,17 +302,20 @@ func TestPage(t *testing.T) {
 	// Downloads are the files, byte for byte.
 	folder := t.TempDir()
 	s.call("Page.setDownloadBehavior", map[string]any{"behavior": "allow", "downloadPath": folder}, nil)
-	for selector, file := range map[string]string{"#report": "report.html", "#files li button": "exits.csv"} {
-		s.click(selector)
-		want := objects(t, s.scene.bucket, c.key("reports/%d/%s", c.Reports[0].Block, file))
-		if got := s.downloaded(folder, fmt.Sprintf("%d-%s", c.Reports[0].Block, file)); len(want) != 1 || got != want[c.key("reports/%d/%s", c.Reports[0].Block, file)] {
-			t.Errorf("%s was downloaded with %d bytes", file, len(got))
+	for _, d := range []struct{ selector, file string }{{"#report", "report.html"}, {"#files li button", "exits.csv"}} {
+		s.click(d.selector)
+		want, _, err := s.scene.bucket.Get(t.Context(), c.key("reports/%d/%s", c.Reports[0].Block, d.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.downloaded(folder, fmt.Sprintf("%d-%s", c.Reports[0].Block, d.file)); got != string(want) {
+			t.Errorf("%s was downloaded with %d bytes, want %d", d.file, len(got), len(want))
 		}
 	}
 	s.says("got", "among your downloads")
 
 	// Later more has moved.
-	s.at(21)
+	s.at(12)
 	s.click("#again")
 	s.says("status", "waits for its turn")
 	s.work()
@@ -284,6 +324,9 @@ func TestPage(t *testing.T) {
 		t.Fatalf("the case is %s (%s) with %d reports", c.Status, c.Reason, len(c.Reports))
 	}
 	s.says("change", c.Reports[1].Changes)
+	if !strings.Contains(c.Reports[1].Changes, "moved on") {
+		t.Errorf("what changed is %q", c.Reports[1].Changes)
+	}
 	s.says("files", "diff.json")
 	s.click("#older summary")
 	s.says("reports", c.Reports[0].Sentence)
@@ -292,10 +335,13 @@ func TestPage(t *testing.T) {
 	// The list, newest first, a page at a time.
 	for n := range 24 {
 		s.clock.Add(60)
-		old := &Case{Workspace: "local", Owner: "local", Chain: "devnet", Seeds: []string{wallet}, Status: StatusPartial, Reason: "It was stopped.", Created: s.App.now().Add(-24 * time.Hour)}
+		old := &Case{Workspace: "local", Owner: "local", Chain: "devnet", Seeds: []string{wallet}, Status: StatusPartial, Reason: "It was stopped.", Created: s.App.now().Add(-30 * 24 * time.Hour)}
 		var err error
 		if old.ID, err = s.newID(); err != nil {
 			t.Fatal(err)
+		}
+		if n == 22 {
+			old.Reason = hostileText
 		}
 		if n == 23 {
 			old.Status, old.Reason = StatusFailed, "The chain could not be read. You can have it tried again."
@@ -345,7 +391,7 @@ func TestPage(t *testing.T) {
 	}
 	s.calm(s.url)
 
-	// What is not there, and a server that is gone.
+	// What is not there.
 	s.open("/#case=" + strings.Repeat("0", 36))
 	s.says("error", "There is no such case, or it is not yours.")
 }

@@ -72,8 +72,8 @@
   };
 
   const clear = () => { $("error").hidden = true; };
-  // fail shows an error at the top of the page.
-  const fail = (e, details) => {
+  // fail shows an error at the top of the page, and brings whoever caused it there.
+  const fail = (e, {details, calmly} = {}) => {
     if (e.status === 401 && config.signIn) return; // the sign-in is on the screen
     if (!(e instanceof Trouble)) {
       console.error(e);
@@ -82,6 +82,7 @@
     const list = details || e.details.map(d => d.message).filter(Boolean);
     fill($("error"), make("p", {}, make("strong", {}, e.message)), list.length > 0 && make("ul", {}, ...list.map(d => make("li", {}, d))));
     $("error").hidden = false;
+    if (calmly) return;
     $("error").scrollIntoView({block: "nearest"});
     $("error").focus({preventScroll: true});
   };
@@ -204,7 +205,7 @@
     const have = and([addresses && count(addresses, "address", "addresses"), payments && count(payments, "payment", "payments")].filter(Boolean));
     const parts = [];
     if (items.length === 0) parts.push("We found no address and no transaction hash in this text. An address begins with 0x and has 40 more characters. Copy it from the app or the site the money was sent from, and paste it above.");
-    else if (have) parts.push(`We will follow ${have}. Take the tick away from what the victim did not pay to.`);
+    else if (have) parts.push(`We will follow ${have}. Untick what the victim did not pay to.`);
     else parts.push("There is nothing yet that we can follow.");
     if (wrong) parts.push(`${count(wrong, "thing", "things")} cannot be used; below it stands why, and what to do.`);
     $("counts").textContent = parts.join(" ");
@@ -252,10 +253,10 @@
       } catch (err) {
         if (err.status !== 422) throw err;
         // Each detail stands beside the seed that it is about.
-        fail(err, err.details.map(d => {
+        fail(err, {details: err.details.map(d => {
           const n = /^body\.seeds\[(\d+)\]$/.exec(d.location || "");
           return (n && seeds[n[1]] ? seeds[n[1]] + ": " : "") + d.message;
-        }));
+        })});
         return;
       }
       wipe();
@@ -295,7 +296,7 @@
     e.className = "pill " + s;
     tell(e, statuses[s] || s);
   };
-  const named = c => c.reference ? ["Reference ", make("bdi", {}, c.reference)] : ["No reference"];
+  const named = c => c.reference ? ["Reference ", make("bdi", {}, c.reference)] : ["Case of " + minute(c.created)];
   const working = c => c.status === "queued" || c.status === "tracing";
   const chainTitle = name => config.chains.find(c => c.name === name)?.title || name;
 
@@ -333,8 +334,8 @@
   const get = async (id, block, file) => {
     const {link} = await api("GET", `${path(id)}/reports/${block}/${encodeURIComponent(file)}?tell=true`);
     location.assign(link);
-    tell($("got"), file === "report.html" ? "The report is among your downloads now. Open it there." : "");
-    if (file !== "report.html") say(file + " is among your downloads now.");
+    if (file === "report.html") tell($("got"), "The report is among your downloads now. Open it there.");
+    else say(file + " is among your downloads now.");
   };
   const fileButton = (c, r, file, text) => {
     const b = make("button", {type: "button", onclick: () => busy(b, () => get(c.id, r.block, file))}, text || file);
@@ -347,7 +348,7 @@
     const last = c.reports.at(-1), busyNow = working(c), p = c.progress;
     pill($("status"), c);
     if (!before) fill($("called"), ...named(c));
-    tell($("about"), `${chainTitle(c.chain)} · begun on ${day(c.created)}`);
+    tell($("about"), chainTitle(c.chain) + (c.reference ? ", begun on " + day(c.created) : ""));
     tell($("outcome"), last ? last.sentence : busyNow ? "We are following the money." : "This case could not be finished.");
 
     $("work").hidden = !busyNow;
@@ -380,8 +381,7 @@
     fill($("seeds"), ...c.seeds.map(s => make("li", {}, make("code", {}, s))));
 
     $("acts").hidden = Boolean(c.erased);
-    $("again").hidden = busyNow;
-    tell($("again"), c.status === "failed" ? "Try again" : "Look again now");
+    tell($("again"), busyNow ? "" : c.status === "failed" ? "Try again" : "Look again now");
     tell($("again-hint"), c.status === "failed" ? "What was read so far is not lost; another try goes on from there." : busyNow ? "" :
       c.next ? `We look again by ourselves, the next time on ${day(c.next)}, and add a report if something moved.` : "");
     document.title = (busyNow ? "… " : "") + (c.reference || "Case") + " · Where did the money go?";
@@ -413,7 +413,7 @@
           fail(e);
           return;
         }
-        if (!lost) fail(e);
+        if (!lost) fail(new Trouble("The server cannot be reached now. Your case is safe; we keep trying, and you need not do anything."), {calmly: true});
         lost = true;
         wait = Math.min(wait * 2, 30000);
       }
@@ -445,7 +445,7 @@
     const status = make("span", {});
     pill(status, c);
     const text = c.reports.at(-1)?.sentence || (working(c) ? `Looked at ${count(c.progress.wallets, "wallet", "wallets")} so far.` : c.reason);
-    return make("li", {}, make("a", {href: "#case=" + c.id}, make("span", {class: "meta"}, make("strong", {}, ...named(c)), status, make("span", {class: "dim"}, day(c.created))), text && make("p", {}, text)));
+    return make("li", {}, make("a", {href: "#case=" + c.id}, make("span", {class: "meta"}, make("strong", {}, ...named(c)), status, c.reference && make("span", {class: "dim"}, day(c.created))), text && make("p", {}, text)));
   };
   const list = async from => {
     const mine = from ? watch : ++watch;
