@@ -130,6 +130,9 @@ func replay(ctx context.Context, dir string, m *report.Manifest, labelFiles, pri
 	if err != nil {
 		return nil, err
 	}
+	if name := filepath.Join(dir, pricesName); slices.ContainsFunc(m.Files, func(f report.File) bool { return f.Name == pricesName }) {
+		priceFiles = []string{name} // with those that the trace was given
+	}
 	if err := j.know(&m.Parameters, labelFiles, priceFiles); err != nil {
 		return nil, err
 	}
@@ -146,7 +149,11 @@ func replay(ctx context.Context, dir string, m *report.Manifest, labelFiles, pri
 		}
 		var r *report.Report
 		if _, r, err = j.trace(ctx, stderr); err == nil && len(node.Missing()) == 0 {
-			return report.Bundle(ctx, r, nil, report.NamedFile{Name: evidenceName, Data: raw})
+			others := []report.NamedFile{{Name: evidenceName, Data: raw}}
+			if f, ok := j.priceFile(); ok {
+				others = append(others, f)
+			}
+			return report.Bundle(ctx, r, nil, others...)
 		}
 	}
 	if missing := node.Missing(); len(missing) > 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"scamtrace/tracer/filesource"
 	"scamtrace/tracer/label"
 	"scamtrace/tracer/price"
+	"scamtrace/tracer/report"
 
 	"github.com/spf13/cobra"
 )
@@ -114,4 +116,50 @@ func readPrices(chain tracer.Chain, files []string) (*price.Book, error) {
 		}
 	}
 	return b, nil
+}
+
+// askFor says whom the book of prices asks.
+func (j *job) askFor(names []string) error {
+	node, hasNode := j.source.(price.Node)
+	feed, hasFeed := price.FeedOf(j.chain.ID)
+	if len(names) == 0 && hasNode && hasFeed {
+		names = []string{"chainlink"}
+	}
+	var quoters []price.Quoter
+	for _, name := range names {
+		switch name {
+		case "chainlink":
+			if !hasNode || !hasFeed {
+				return usage("--quotes chainlink: it needs a node (--rpc) of a chain with a feed, such as ethereum")
+			}
+			quoters = append(quoters, price.NewChainlink(feed, node))
+		case "defillama":
+			l, ok := price.NewLlama(j.chain, price.LlamaOptions{})
+			if !ok {
+				return usage("--quotes defillama: it does not have %s", j.chain.Title)
+			}
+			quoters = append(quoters, l)
+		case "none":
+			if len(names) > 1 {
+				return usage("--quotes: none is nobody else")
+			}
+		default:
+			return usage("--quotes: %q is not chainlink, defillama or none", tracer.CleanText(name, 20))
+		}
+	}
+	j.prices.From(quoters...)
+	return nil
+}
+
+// pricesName is the file of a bundle with the prices that it rests on, where
+// some were asked for.
+const pricesName = "prices.csv"
+
+func (j *job) priceFile() (f report.NamedFile, ok bool) {
+	if !j.prices.Asked() {
+		return f, false
+	}
+	var b bytes.Buffer
+	_ = j.prices.Save(&b) // a buffer takes everything
+	return report.NamedFile{Name: pricesName, Data: b.Bytes()}, true
 }

@@ -52,6 +52,9 @@ func (j *job) run(ctx context.Context, stdout, stderr io.Writer) error {
 		}
 		others = append(others, f)
 	}
+	if f, ok := j.priceFile(); ok {
+		others = append(others, f)
+	}
 	if err := report.WriteBundle(context.WithoutCancel(ctx), j.out, r, j.signer, others...); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
@@ -86,7 +89,7 @@ func (j *job) trace(ctx context.Context, stderr io.Writer) (*walk.Result, *repor
 			more = false
 		}
 	}
-	return res, report.Build(in), nil
+	return res, report.Settle(ctx, in), nil
 }
 
 // options are the settings of the walk.
@@ -107,7 +110,7 @@ func (j *job) input(res *walk.Result) report.Input {
 func traceCommand() *cobra.Command {
 	var f sourceFlags
 	var policy, since, until, minUSD, maxGap, out, reference, key string
-	var prices, labelFiles []string
+	var prices, labelFiles, quotes []string
 	var limits walk.Limits
 	var unseen, record bool
 	cmd := &cobra.Command{
@@ -176,6 +179,9 @@ func traceCommand() *cobra.Command {
 			if j.prices, err = readPrices(j.chain, prices); err != nil {
 				return err
 			}
+			if err := j.askFor(quotes); err != nil {
+				return err
+			}
 			return j.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
@@ -192,6 +198,7 @@ func traceCommand() *cobra.Command {
 	fs.StringVar(&maxGap, "max-gap", "", "end with exit code 3 when more than this many dollars were not followed")
 	fs.StringSliceVar(&labelFiles, "labels", nil, "labels of your own: TagPack or CSV `FILE`s")
 	fs.StringSliceVar(&prices, "prices", nil, "dollar prices: CSV `FILE`s with asset,time,usd")
+	fs.StringSliceVar(&quotes, "quotes", nil, "whom to ask for prices that no file has, the first first: chainlink (feeds on the chain itself),\ndefillama (which learns which coins and tokens are looked at, and of what days), or none\n(default: chainlink, where the chain has a feed and is read with --rpc)")
 	fs.StringVar(&out, "out", "scamtrace-report", "`DIR` for the report")
 	fs.BoolVar(&record, "record", true, "keep what the node answered in the report, for replay")
 	fs.StringVar(&key, "sign", "", "sign the report with the Ed25519 key in `FILE`, which is made if it is not there")

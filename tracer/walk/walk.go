@@ -194,7 +194,18 @@ func Run(ctx context.Context, src tracer.Source, seeds []tracer.Seed, o Options)
 			return nil, err
 		}
 		if !more {
-			return w.Result()
+			return w.Settle(ctx)
+		}
+	}
+}
+
+// Settle is [Walk.Result] after everything was learned that it depends on, as
+// far as the budget goes and until ctx ends.
+func (w *Walk) Settle(ctx context.Context) (*Result, error) {
+	for {
+		res, err := w.Result()
+		if err != nil || !w.learn(ctx) {
+			return res, err
 		}
 	}
 }
