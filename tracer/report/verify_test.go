@@ -191,6 +191,9 @@ func TestForged(t *testing.T) {
 		want   string
 	}{
 		{"a name that leads out", rename("../wallets.csv"), `names "../wallets.csv"`},
+		{"a name that leads out on the way", rename("w/../../wallets.csv"), "names"},
+		{"an empty part of a name", rename("w//wallets.csv"), "names"},
+		{"a name that ends in a slash", rename("wallets.csv/"), "names"},
 		{"an absolute name", rename("/etc/passwd"), `names "/etc/passwd"`},
 		{"a name of Windows", rename(`..\\wallets.csv`), "names"},
 		{"a drive", rename(`C:wallets.csv`), "names"},
@@ -306,6 +309,45 @@ func TestSums(t *testing.T) {
 	}
 	if n < 60 {
 		t.Errorf("only %d amounts were tried", n)
+	}
+	// A payment to somebody else, in the list and in the flow.
+	for i := range r.Flows {
+		f := &r.Flows[i]
+		for k := range r.Transfers {
+			x := &r.Transfers[k]
+			if f.Transfers != 1 || x.From != f.From || x.To != f.To || x.Asset != f.Asset {
+				continue
+			}
+			for _, end := range [][2]*string{{&f.To, &x.To}, {&f.From, &x.From}} {
+				was := *end[0]
+				*end[0], *end[1] = r.Seeds[0].Address, r.Seeds[0].Address
+				if was != r.Seeds[0].Address && r.check() == nil {
+					t.Errorf("a transfer of %s may be another's", was)
+				}
+				*end[0], *end[1] = was, was
+			}
+		}
+	}
+	// A fee that is more than what is written off.
+	in, err := demoWalk()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := Build(in)
+	fees := 0
+	for i := range whole.Transfers {
+		if x := &whole.Transfers[i]; x.Kind == "fee" {
+			fees++
+			was := x.Traced
+			x.Traced = was + "0"
+			if whole.check() == nil {
+				t.Errorf("a fee of %s may be %s", was, x.Traced)
+			}
+			x.Traced = was
+		}
+	}
+	if fees == 0 {
+		t.Error("the demo has no fees")
 	}
 	for path, list := range texts(r) {
 		if strings.HasPrefix(path, "Report.Totals.USD") {
