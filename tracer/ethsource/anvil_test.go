@@ -93,6 +93,9 @@ func without(t *testing.T, node string, methods ...string) string {
 		for _, m := range methods {
 			if strings.HasPrefix(c.Method, m) {
 				a.Result, a.Error = nil, json.RawMessage(`{"code":-32601,"message":"the method `+c.Method+` does not exist/is not available"}`)
+				if m == "ots_" { // as Reth says
+					a.Error = json.RawMessage(`{"code":-32603,"message":"unimplemented"}`)
+				}
 			}
 		}
 	}})

@@ -298,3 +298,26 @@ func TestWitness(t *testing.T) {
 		})
 	}
 }
+
+// TestBehind has a node that falls behind the block that is read up to.
+func TestBehind(t *testing.T) {
+	w := made(devnet.Config{})
+	q := someWallets(w)
+	n := devnet.NewNode(w, devnet.NodeOptions{})
+	s, err := ethsource.Open(t.Context(), devnet.Chain(), serve(t, n), ethsource.Hasty(ethsource.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.SetHead(w.Head() - 100)
+	ans, err := s.Transfers(t.Context(), q)
+	if err == nil || !strings.Contains(err.Error(), "does not have the newest blocks") && !strings.Contains(err.Error(), "no longer shows block") {
+		t.Errorf("Transfers says %v", err)
+	}
+	if len(ans.Transfers) > 0 || len(ans.Unread) != len(q.Spans) {
+		t.Errorf("%d transfers, %d unread", len(ans.Transfers), len(ans.Unread))
+	}
+	n.SetHead(w.Head())
+	if ans, err := s.Transfers(t.Context(), q); err != nil || len(ans.Unread) > 0 {
+		t.Errorf("when it has caught up: %v, %v", ans.Unread, err)
+	}
+}
