@@ -122,9 +122,23 @@ func (a *App) deadline(ctx context.Context) (end time.Time, reserve time.Duratio
 // past it a failure.
 func (a *App) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	end, reserve := a.deadline(ctx)
+	return until(ctx, end.Add(-reserve))
+}
+
+// toTheEnd is within for what cannot be done in turns: it has all the time that
+// the caller of [App.Work] has.
+func (a *App) toTheEnd(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	return until(ctx, end.Add(-min(max(time.Until(end), 0)/5, 30*time.Second)))
+}
+
+func until(ctx context.Context, end time.Time) (context.Context, context.CancelFunc) {
 	turn, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
-	timer := time.AfterFunc(time.Until(end)-reserve, cancel)
+	timer := time.AfterFunc(time.Until(end), cancel)
 	return turn, func() { timer.Stop(); stop(); cancel() }
 }
 

@@ -236,8 +236,17 @@ func (e *Endpoints) Open(ctx context.Context, chain tracer.Chain, pin *tracer.Bl
 	if err != nil {
 		return nil, err
 	}
-	return src, nil
+	return &nodeSource{src, url}, nil
 }
+
+// A nodeSource is a source that knows where it reads.
+type nodeSource struct {
+	*ethsource.Source
+	endpoint string
+}
+
+// Endpoints are the URLs that are asked; a report keeps their hosts.
+func (s *nodeSource) Endpoints() []string { return []string{s.endpoint} }
 
 func (e *Endpoints) url(ctx context.Context, chain string) (string, error) {
 	e.mu.Lock()

@@ -192,6 +192,7 @@ func (s *scene) killAt(n int64, lost bool, turn time.Duration) *killer {
 		switch {
 		case err == nil:
 			s.queue.jobs = slices.Delete(s.queue.jobs, 0, 1)
+			victim.Turn = min(victim.Turn+victim.Turn/2, time.Hour)
 		case ctx.Err() == nil:
 			s.t.Fatalf("nobody was killed, and Work says %v", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -50,6 +51,7 @@ func TestMessages(t *testing.T) {
 			if err := s.Work(t.Context(), j); err != nil {
 				t.Fatal(err)
 			}
+			s.grow()
 		}
 		s.settle()
 		if differ(t, s.reports("ngo", id), want) {
@@ -88,6 +90,8 @@ func TestTwoWorkers(t *testing.T) {
 			if err := errors.Join(errs[:]...); err != nil {
 				t.Fatal(err)
 			}
+			s.grow()
+			other.Turn = s.App.Turn
 			for i := range queues {
 				s.queue.jobs = append(s.queue.jobs, queues[i].jobs...)
 				queues[i].jobs = nil
@@ -136,22 +140,26 @@ func TestNewerCase(t *testing.T) {
 func TestNodeDown(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		fails func(devnet.Request) bool
+		fails func(n int64, body string) bool
 		want  Status
 	}{
-		{"from the start", func(devnet.Request) bool { return true }, StatusFailed},
-		{"in the middle", func(r devnet.Request) bool { return r.Method == "eth_getLogs" && r.N > 60 }, StatusPartial},
+		{"from the start", func(int64, string) bool { return true }, StatusFailed},
+		{"in the middle", func(n int64, body string) bool { return n > 60 && strings.Contains(body, "eth_getLogs") }, StatusPartial},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var down atomic.Bool
+			var n atomic.Int64
 			down.Store(true)
-			s := newSceneWith(t, devnet.NodeOptions{Faults: func(r devnet.Request) devnet.Fault {
-				if down.Load() && tt.fails(r) {
-					return devnet.FaultHTML // which nobody tries again at once
+			s := newScene(t)
+			s.url = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				if down.Load() && tt.fails(n.Add(1), string(body)) {
+					http.Error(w, "your plan does not allow this", http.StatusForbidden) // which nobody tries again at once
+					return
 				}
-				return devnet.NoFault
-			}})
-			s.url += "/v2/SECRETKEY"
+				r.Body = io.NopCloser(bytes.NewReader(body))
+				s.node.ServeHTTP(w, r)
+			})) + "/v2/SECRETKEY"
 			s.App = s.newApp()
 			s.node.SetHead(s.world.Head() - 50)
 			id := s.submit(alice, 1)
@@ -202,6 +210,7 @@ func TestReorg(t *testing.T) {
 		if err := s.Work(t.Context(), j); err != nil {
 			t.Fatal(err)
 		}
+		s.grow()
 	}
 	for s.find1("ngo", id).State == 0 {
 		turn()
@@ -224,15 +233,17 @@ func TestReorg(t *testing.T) {
 		t.Error("the report does not say that the chain changed")
 	}
 
-	// Once more, and twice in one run.
-	id = s.submit(bob, 1)
+	// Once more, and for the second time in one run.
+	s.fault.Store(int32(devnet.NoFault))
 	s.App.Turn = 20 * time.Millisecond
-	for _, f := range []devnet.Fault{devnet.NoFault, devnet.FaultReorg} {
-		for was := s.find1("ngo", id).Epoch; s.find1("ngo", id).Epoch == was || s.find1("ngo", id).Pinned == nil; {
-			turn()
-		}
-		s.fault.Store(int32(f))
+	id = s.submit(bob, 1)
+	for s.find1("ngo", id).State == 0 {
+		turn()
 	}
+	if _, err := s.change(t.Context(), "ngo", id, func(c *Case) error { c.Moved = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	s.fault.Store(int32(devnet.FaultReorg))
 	s.settle()
 	if c = s.find1("ngo", id); c.Status != StatusFailed || !strings.Contains(c.Reason, "twice") {
 		t.Errorf("after two reorganizations the case is %s: %s", c.Status, c.Reason)
@@ -336,4 +347,37 @@ func TestStopped(t *testing.T) {
 		t.Errorf("Work says %v", err)
 	}
 	differ(t, objects(t, s.bucket, ""), before)
+}
+
+// TestTurnTooShort: a case that gets nowhere in its turns does not cost money
+// for ever.
+func TestTurnTooShort(t *testing.T) {
+	s := newScene(t)
+	hasty := s.newApp()
+	hasty.Turn = 1
+	id := s.submit(alice, 1)
+	for range 3 * maxTries {
+		for len(s.queue.jobs) > 0 {
+			j := s.queue.jobs[0]
+			s.queue.jobs = s.queue.jobs[1:]
+			if err := hasty.Work(t.Context(), j); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.clock = s.clock.Add(61 * time.Minute)
+		if err := s.Schedule(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := s.find1("ngo", id)
+	if c.Status != StatusFailed || !strings.Contains(c.Reason, "too slow") || c.Epoch > 20 {
+		t.Errorf("the case is %s at epoch %d: %s", c.Status, c.Epoch, c.Reason)
+	}
+	if code, _ := s.do(alice, "POST", "/v1/cases/"+id+"/retrace", nil); code != http.StatusAccepted {
+		t.Errorf("retrace answers %d", code)
+	}
+	s.settle()
+	if c = s.find1("ngo", id); c.Status != StatusDone {
+		t.Errorf("with time, the case is %s: %s", c.Status, c.Reason)
+	}
 }

@@ -166,6 +166,7 @@ func (a *App) again(ctx context.Context, c *Case, note string) error {
 
 // walk reads until the end or the deadline.
 func (a *App) walk(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge, src tracer.Source) error {
+	start := time.Now()
 	turn, cancel := a.within(ctx)
 	defer cancel()
 	seeds, o, err := c.walkOptions(chain, k)
@@ -176,7 +177,7 @@ func (a *App) walk(ctx context.Context, c *Case, chain tracer.Chain, k *knowledg
 	o.Progress = func(p walk.Progress) {
 		progress = Progress{p.Wallets, p.Transfers, p.Requests, p.Waiting, p.Followed}
 	}
-	w, err := a.resume(ctx, c, src, seeds, o)
+	w, before, err := a.resume(ctx, c, src, seeds, o)
 	if err != nil {
 		return err
 	}
@@ -189,14 +190,17 @@ func (a *App) walk(ctx context.Context, c *Case, chain tracer.Chain, k *knowledg
 		return context.Cause(ctx)
 	}
 	if turn.Err() != nil {
-		return a.pause(ctx, c, w, progress, "")
+		return a.pause(ctx, c, w, progress, before, "")
 	}
 	res, err := w.Result()
 	if err != nil {
 		return err
 	}
 	if trouble, tries := unread(res); trouble != "" && c.Tries+1 < tries {
-		return a.pause(ctx, c, w, progress, trouble)
+		return a.pause(ctx, c, w, progress, before, trouble)
+	}
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < time.Since(start) {
+		return a.pause(ctx, c, w, progress, before, "") // the report gets a whole turn
 	}
 	return a.finish(ctx, c, w, res, k, src, progress)
 }
@@ -217,30 +221,38 @@ func unread(res *walk.Result) (trouble string, tries int) {
 }
 
 // resume begins a walk, goes on with a saved one, or extends that of an
-// earlier run.
-func (a *App) resume(ctx context.Context, c *Case, src tracer.Source, seeds []tracer.Seed, o walk.Options) (*walk.Walk, error) {
+// earlier run. before is the hash of the saved one.
+func (a *App) resume(ctx context.Context, c *Case, src tracer.Source, seeds []tracer.Seed, o walk.Options) (w *walk.Walk, before string, err error) {
 	if c.State == 0 {
-		w, err := walk.New(ctx, src, seeds, o)
+		w, err = walk.New(ctx, src, seeds, o)
 		if err != nil && !errors.Is(err, tracer.ErrUsage) {
-			return nil, node(err)
+			err = node(err)
 		}
-		return w, err
+		return w, "", err
 	}
 	data, _, err := a.Bucket.Get(ctx, c.stateKey(c.State))
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
+	resume := walk.Load
 	if c.Base != nil {
-		return walk.Extend(ctx, bytes.NewReader(data), src, seeds, o)
+		resume = walk.Extend
 	}
-	return walk.Load(ctx, bytes.NewReader(data), src, seeds, o)
+	w, err = resume(ctx, bytes.NewReader(data), src, seeds, o)
+	return w, hashBytes(data), err
 }
 
 // pause saves the walk under the next epoch. Without trouble the next turn
 // follows at once; else the case waits.
-func (a *App) pause(ctx context.Context, c *Case, w *walk.Walk, p Progress, trouble string) error {
-	if err := a.save(ctx, c, w); err != nil {
+func (a *App) pause(ctx context.Context, c *Case, w *walk.Walk, p Progress, before, trouble string) error {
+	after, err := a.save(ctx, c, w)
+	if err != nil {
 		return err
+	}
+	if trouble == "" && after == before {
+		if trouble = "a turn is too short to read anything"; c.Tries+1 >= maxTries {
+			return a.fail(ctx, c, "The chain is too slow: "+trouble+". You can have it tried again.")
+		}
 	}
 	next, err := a.step(ctx, c, func(c *Case) {
 		if p.Wallets > c.Progress.Wallets || p.Transfers > c.Progress.Transfers {
@@ -260,18 +272,18 @@ func (a *App) pause(ctx context.Context, c *Case, w *walk.Walk, p Progress, trou
 	return a.send(ctx, next)
 }
 
-// save writes the state of the next epoch. If it is there, another worker was
-// first.
-func (a *App) save(ctx context.Context, c *Case, w *walk.Walk) error {
+// save writes the state of the next epoch and returns its hash. If it is there,
+// another worker was first.
+func (a *App) save(ctx context.Context, c *Case, w *walk.Walk) (string, error) {
 	var b bytes.Buffer
 	if err := w.Save(&b); err != nil {
-		return err
+		return "", err
 	}
 	_, err := a.Bucket.Create(ctx, c.stateKey(c.Epoch+1), b.Bytes())
 	if errors.Is(err, graphstore.ErrExists) {
-		return errStale
+		return "", errStale
 	}
-	return err
+	return hashBytes(b.Bytes()), err
 }
 
 // adopt goes on with the state of the next epoch if it is there: whoever wrote
@@ -328,7 +340,7 @@ func (a *App) finish(ctx context.Context, c *Case, w *walk.Walk, res *walk.Resul
 		row.Files = append(row.Files, f.Name)
 	}
 	slices.Sort(row.Files)
-	if err := a.save(ctx, c, w); err != nil {
+	if _, err := a.save(ctx, c, w); err != nil {
 		return err
 	}
 	to, err := a.recipients(ctx, c.Workspace, d)
@@ -440,14 +452,31 @@ func (c *Case) walkOptions(chain tracer.Chain, k *knowledge) ([]tracer.Seed, wal
 	return seeds, o, nil
 }
 
-// bundle builds the report and its files, the manifest and its signature last.
+// bundle looks into who acts as one, builds the report and its files, the
+// manifest and its signature last.
 func (a *App) bundle(ctx context.Context, c *Case, res *walk.Result, k *knowledge, src tracer.Source) (*report.Report, []report.NamedFile, error) {
-	all := slices.Concat(c.Pinned.Notes, notes(src), k.notes, c.Notes)
-	slices.Sort(all)
-	rep := report.Build(report.Input{
+	in := report.Input{
 		Walk: res, Labels: k.labels, Prices: k.prices, Version: a.Version, Reference: c.ID, Source: "a JSON-RPC node",
-		Since: c.Options.Since, Until: c.Options.Until, Notes: slices.Compact(all),
-	})
+		Since: c.Options.Since, Until: c.Options.Until, Known: walk.NewBackground(res),
+	}
+	if e, ok := src.(interface{ Endpoints() []string }); ok {
+		in.Endpoints = e.Endpoints()
+	}
+	all := slices.Concat(c.Pinned.Notes, notes(src), k.notes, c.Notes)
+	last, cancel := a.toTheEnd(ctx)
+	defer cancel()
+	for more := true; more; {
+		var err error
+		if more, err = in.Known.Read(last, src, report.Wanted(in)); ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
+		if err != nil {
+			more, all = false, append(all, "Who acts as one could not be looked into to the end.")
+		}
+	}
+	slices.Sort(all)
+	in.Notes = slices.Compact(all)
+	rep := report.Build(in)
 	files, err := report.Bundle(ctx, rep, a.Signer)
 	return rep, files, err
 }
