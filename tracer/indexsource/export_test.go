@@ -35,3 +35,10 @@ func On(c *Clock, o Options) Options {
 	o.now, o.pause = c.Now, c.Pass
 	return o
 }
+
+// Inside makes Alchemy take the built-in chain for one whose internal
+// transfers it lists.
+func Inside(s *Alchemy) *Alchemy {
+	s.inside = true
+	return s
+}

@@ -1,0 +1,506 @@
+package indexsource
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+
+	"scamtrace/tracer"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/holiman/uint256"
+)
+
+// A StateSource is a node that shows what accounts had at old blocks.
+type StateSource interface {
+	// States returns the nonces and balances of native coin that wallets had at
+	// the ends of blocks, one of each for every wallet, and the number of
+	// requests spent, at most most; 0 is no bound.
+	States(ctx context.Context, wallets []common.Address, blocks []uint64, most int) (nonces []uint64, balances []uint256.Int, requests int, err error)
+}
+
+// A Planner reads from several sources as one; [Plan] makes it.
+type Planner struct {
+	node   tracer.Source
+	faster []tracer.Source
+
+	mu     sync.Mutex
+	usable []bool // of faster, once known
+	shares []Share
+}
+
+// A Share is what one source has contributed.
+type Share struct {
+	Name      string
+	Transfers int // in answers, before what others say is merged with them
+	Requests  int
+}
+
+// Plan makes one source of a node and of faster ones, the cheapest first. It is
+// pinned where the node is; a faster one that disagrees about that block is
+// not used.
+//
+// Every question goes to the first of the faster sources, what that does not
+// cover to the next, and the rest to the node. Transfers are merged by their
+// identity, and what the node says counts: what it contradicts or does not
+// show where it was asked is dropped. Where the node is a [StateSource], the
+// nonce and the balance of every wallet at both ends of what was read must
+// be explained by what was found; if they are not, the node reads the wallet
+// itself. That catches native coin of accounts that an indexer leaves out or
+// invents, and amounts that it changes. Of tokens, of who the other side was, and of coin
+// that passes through a contract in and out unseen, nothing tells: no such transfer counts as
+// verified before [Confirm] has asked the node for it, as a report must for what it cites.
+//
+// The source is a [tracer.CodeSource] when the node is one.
+func Plan(node tracer.Source, faster ...tracer.Source) tracer.Source {
+	p := &Planner{node: node, faster: faster}
+	for _, s := range append(slices.Clip(faster), node) {
+		p.shares = append(p.shares, Share{Name: nameOf(s)})
+	}
+	p.shares[len(faster)].Name = "the node"
+	if c, ok := node.(tracer.CodeSource); ok {
+		return &codePlanner{p, c}
+	}
+	return p
+}
+
+type codePlanner struct {
+	*Planner
+	tracer.CodeSource
+}
+
+func nameOf(s tracer.Source) string {
+	if n, ok := s.(interface{ Name() string }); ok {
+		return n.Name()
+	}
+	return "a faster source"
+}
+
+// Name returns what the indexer is called.
+func (s *SQD) Name() string { return s.c.name }
+
+// Name returns what the indexer is called.
+func (s *Explorer) Name() string { return s.c.name }
+
+// Name returns what the indexer is called.
+func (s *Alchemy) Name() string { return s.c.name }
+
+// Shares returns what each source has contributed so far, the node last.
+func (p *Planner) Shares() []Share {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.shares)
+}
+
+// Notes says, in sentences that are the same for every run, what is read from
+// where; those of the node come first.
+func (p *Planner) Notes() (notes []string) {
+	if n, ok := p.node.(interface{ Notes() []string }); ok {
+		notes = slices.Clone(n.Notes())
+	}
+	if len(p.faster) == 0 {
+		return notes
+	}
+	var names []string
+	for _, s := range p.shares[:len(p.faster)] {
+		names = append(names, s.Name)
+	}
+	notes = append(notes, fmt.Sprintf("Transfers were looked up in %s, and at the node what is not found there.", strings.Join(names, ", then in ")))
+	if _, ok := p.node.(StateSource); ok {
+		return append(notes, "What was found of native coin was compared with nonces and balances at the node; token transfers that an indexer leaves out would not be noticed.")
+	}
+	return append(notes, "What an indexer leaves out would not be noticed: the node shows no old balances to compare with.")
+}
+
+// Pin returns the node's block.
+func (p *Planner) Pin(ctx context.Context) (tracer.Block, error) { return p.node.Pin(ctx) }
+
+// BlockAt asks the node.
+func (p *Planner) BlockAt(ctx context.Context, time uint64) (uint64, error) {
+	return p.node.BlockAt(ctx, time)
+}
+
+// Transactions asks the node.
+func (p *Planner) Transactions(ctx context.Context, txs []common.Hash) (tracer.Answer, error) {
+	return p.node.Transactions(ctx, txs)
+}
+
+// use reports whether a faster source may be used: it must know the node's
+// pinned block, or end before it.
+func (p *Planner) use(ctx context.Context, pinned tracer.Block) ([]bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.usable != nil {
+		return p.usable, nil
+	}
+	usable := make([]bool, len(p.faster))
+	for i, s := range p.faster {
+		b, err := s.Pin(ctx)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		var none common.Hash
+		usable[i] = err == nil && (b.Number != pinned.Number || b.Hash == pinned.Hash || b.Hash == none || pinned.Hash == none)
+	}
+	p.usable = usable
+	return usable, nil
+}
+
+// Transfers asks one source after another.
+func (p *Planner) Transfers(ctx context.Context, q tracer.Query) (tracer.Answer, error) {
+	pinned, err := p.node.Pin(ctx)
+	if err != nil {
+		return refuse(ctx, q, newPurse(0), err)
+	}
+	w := &planning{Planner: p, q: q, r: newReading(q, pinned.Number), purse: newPurse(q.MaxRequests), at: make(map[tracer.TransferID]int)}
+	usable, err := p.use(ctx, pinned)
+	if err != nil {
+		return refuse(ctx, q, w.purse, err)
+	}
+	for _, s := range w.r.spans {
+		w.gaps = append(w.gaps, tracer.Unread{Span: s, Part: tracer.PartAll})
+	}
+	for i, s := range p.faster {
+		if !usable[i] {
+			continue
+		}
+		// An indexer that fails says what it left out; the next one is asked.
+		if _, err := w.ask(ctx, s, i); err != nil && ctx.Err() != nil {
+			return w.answer(), context.Cause(ctx)
+		}
+	}
+	if err := w.finish(ctx); err != nil {
+		return w.answer(), err
+	}
+	return w.answer(), context.Cause(ctx)
+}
+
+// planning is a query of a planner under way.
+type planning struct {
+	*Planner
+	q     tracer.Query
+	r     *reading
+	purse *purse
+	gaps  []tracer.Unread // what nobody has read yet
+	final []tracer.Unread // crowded: nobody is to read it
+	found []finding
+	at    map[tracer.TransferID]int // in found
+	sure  []tracer.Unread           // what the node has read: spans, and the part is what it has not
+	asked []tracer.Span             // of the node
+}
+
+// A finding is a transfer and who says so.
+type finding struct {
+	tracer.Transfer
+	sure bool // the node
+}
+
+// ask asks a source for the gaps, and keeps as gaps what it does not cover.
+func (w *planning) ask(ctx context.Context, s tracer.Source, who int) (asked []tracer.Span, err error) {
+	if len(w.gaps) == 0 {
+		return nil, context.Cause(ctx)
+	}
+	if w.q.MaxRequests > 0 && w.purse.left == 0 {
+		for i := range w.gaps {
+			w.gaps[i].Reason, w.gaps[i].Detail = tracer.ReasonBudget, errBudget.Error()
+		}
+		return nil, context.Cause(ctx)
+	}
+	q := tracer.Query{MaxTransfers: w.q.MaxTransfers}
+	if w.q.MaxRequests > 0 {
+		q.MaxRequests = w.purse.left
+	}
+	for _, g := range w.gaps {
+		q.Spans = append(q.Spans, g.Span)
+	}
+	q.Spans = newReading(q, ^uint64(0)).spans // joined
+	// What a source that ends early leaves out must not pass for read.
+	last := ^uint64(0)
+	if b, err := s.Pin(ctx); err == nil {
+		last = b.Number
+	}
+	ans, err := s.Transfers(ctx, q)
+	w.purse.left, w.purse.spent = w.purse.left-ans.Requests, w.purse.spent+ans.Requests
+	for _, p := range q.Spans {
+		if p.From = max(p.From, last+1); last < ^uint64(0) && p.From <= p.To {
+			ans.Unread = append(ans.Unread, tracer.Unread{Span: p, Reason: tracer.ReasonSource, Detail: fmt.Sprintf("%s has no blocks after %d", w.shares[who].Name, last)})
+		}
+	}
+	w.mu.Lock()
+	w.shares[who].Requests += ans.Requests
+	w.shares[who].Transfers += len(ans.Transfers)
+	w.mu.Unlock()
+	var gaps []tracer.Unread
+	for _, g := range w.gaps {
+		for _, u := range ans.Unread {
+			part, ok := both(g.Part, u.Part)
+			v := tracer.Unread{Span: tracer.Span{Wallet: g.Wallet, From: max(g.From, u.From), To: min(g.To, u.To)}, Part: part, Reason: u.Reason, Detail: u.Detail}
+			if !ok || u.Wallet != g.Wallet || v.From > v.To {
+				continue
+			}
+			if u.Reason == tracer.ReasonCrowded {
+				w.final = append(w.final, v)
+			} else {
+				gaps = append(gaps, v)
+			}
+		}
+	}
+	node := who == len(w.faster)
+	for _, t := range ans.Transfers {
+		if !w.r.touches(&t) {
+			continue
+		}
+		i, ok := w.at[t.ID()]
+		switch {
+		case !ok:
+			w.at[t.ID()] = len(w.found)
+			w.found = append(w.found, finding{t, node})
+		case node:
+			w.found[i] = finding{t, true}
+		case !same(&w.found[i].Transfer, &t): // the node has to say
+			for _, a := range [...]common.Address{t.From, t.To, w.found[i].From, w.found[i].To} {
+				for _, b := range [...]uint64{t.Block, w.found[i].Block} {
+					if w.r.wants(a, b) {
+						gaps = append(gaps, tracer.Unread{Span: tracer.Span{Wallet: a, From: b, To: b}, Reason: tracer.ReasonSource, Detail: "two sources contradict each other"})
+					}
+				}
+			}
+		case w.found[i].BlockHash == common.Hash{}:
+			w.found[i].BlockHash = t.BlockHash
+		}
+	}
+	if node {
+		for _, p := range q.Spans {
+			w.sure = append(w.sure, tracer.Unread{Span: p})
+		}
+		w.believe(ans.Unread)
+	}
+	w.gaps = gaps
+	return q.Spans, err
+}
+
+// both returns what two parts have in common.
+func both(a, b tracer.Part) (tracer.Part, bool) {
+	switch {
+	case a == tracer.PartAll:
+		return b, true
+	case b == tracer.PartAll, a == b:
+		return a, true
+	}
+	return 0, false
+}
+
+// same reports whether two readings say the same.
+func same(a, b *tracer.Transfer) bool {
+	x, y := *a, *b
+	if x.BlockHash == (common.Hash{}) || y.BlockHash == (common.Hash{}) {
+		x.BlockHash, y.BlockHash = common.Hash{}, common.Hash{}
+	}
+	return x == y
+}
+
+// partOf is where a transfer belongs.
+func partOf(t *tracer.Transfer) tracer.Part {
+	switch t.Kind {
+	case tracer.KindToken, tracer.KindNFT:
+		return tracer.PartTokens
+	case tracer.KindInternal:
+		return tracer.PartInternal
+	}
+	return tracer.PartNative
+}
+
+// believe drops what only others say where the node was asked and shows it not.
+func (w *planning) believe(unread []tracer.Unread) {
+	holds := func(us []tracer.Unread, a common.Address, block uint64, part tracer.Part) bool {
+		return slices.ContainsFunc(us, func(u tracer.Unread) bool {
+			_, ok := both(u.Part, part)
+			return ok && u.Wallet == a && u.From <= block && block <= u.To
+		})
+	}
+	kept := w.found[:0]
+	clear(w.at)
+	for _, f := range w.found {
+		denied := false
+		for _, a := range [...]common.Address{f.From, f.To} {
+			if a == f.To && f.Kind == tracer.KindFee && f.From != f.To {
+				continue
+			}
+			denied = denied || !f.sure && holds(w.sure, a, f.Block, tracer.PartAll) && !holds(unread, a, f.Block, partOf(&f.Transfer))
+		}
+		if !denied {
+			w.at[f.ID()] = len(kept)
+			kept = append(kept, f)
+		}
+	}
+	w.found = kept
+}
+
+// finish lets the node fill the gaps, and read anew what cannot be right.
+func (w *planning) finish(ctx context.Context) error {
+	node := len(w.faster)
+	asked, err := w.ask(ctx, w.node, node)
+	if err != nil || ctx.Err() != nil {
+		return cmp.Or(context.Cause(ctx), err)
+	}
+	states, ok := w.node.(StateSource)
+	if !ok {
+		return nil
+	}
+	doubt, err := w.check(ctx, states, asked)
+	if err != nil || len(doubt) == 0 {
+		return err
+	}
+	left := w.gaps
+	w.gaps = nil
+	for _, p := range doubt {
+		w.gaps = append(w.gaps, tracer.Unread{Span: p})
+	}
+	_, err = w.ask(ctx, w.node, node)
+	w.gaps = append(w.gaps, left...)
+	return err
+}
+
+// check returns the spans whose transfers do not explain what became of the
+// wallet's nonce and balance. Those that the node has read are not looked at.
+func (w *planning) check(ctx context.Context, states StateSource, asked []tracer.Span) ([]tracer.Span, error) {
+	var spans []tracer.Span
+	for _, p := range w.r.spans {
+		for _, u := range w.final {
+			if u.Wallet == p.Wallet && u.From <= p.To && u.To >= p.From {
+				if u.From <= p.From {
+					p.From, p.To = 1, 0
+					break
+				}
+				p.To = u.From - 1
+			}
+		}
+		open := slices.ContainsFunc(w.gaps, func(u tracer.Unread) bool {
+			return u.Wallet == p.Wallet && u.From <= p.To && u.To >= p.From && u.Part != tracer.PartTokens
+		})
+		if p.From <= p.To && !open && !slices.Contains(asked, p) {
+			spans = append(spans, p)
+		}
+	}
+	if len(spans) == 0 {
+		return nil, context.Cause(ctx)
+	}
+	const each = 4 // two states, with a nonce and a balance
+	if n := w.purse.left / each; n < len(spans) {
+		for _, p := range spans[n:] {
+			w.gaps = append(w.gaps, tracer.Unread{Span: p, Part: tracer.PartNative, Reason: tracer.ReasonBudget, Detail: errBudget.Error()},
+				tracer.Unread{Span: p, Part: tracer.PartInternal, Reason: tracer.ReasonBudget, Detail: errBudget.Error()})
+		}
+		if spans = spans[:n]; n == 0 {
+			return nil, nil
+		}
+	}
+	var wallets []common.Address
+	var blocks []uint64
+	for _, p := range spans {
+		wallets = append(wallets, p.Wallet, p.Wallet)
+		blocks = append(blocks, max(p.From, 1)-1, p.To)
+	}
+	most := 0
+	if w.q.MaxRequests > 0 {
+		most = w.purse.left
+	}
+	nonces, balances, n, err := states.States(ctx, wallets, blocks, most)
+	w.purse.left, w.purse.spent = w.purse.left-n, w.purse.spent+n
+	w.mu.Lock()
+	w.shares[len(w.faster)].Requests += n
+	w.mu.Unlock()
+	if ctx.Err() != nil {
+		for _, p := range spans {
+			w.r.miss(p, tracer.PartAll, context.Cause(ctx))
+		}
+		return nil, context.Cause(ctx)
+	}
+	if err != nil { // as of a node that keeps no old states: it reads all there is to check
+		return spans, nil
+	}
+	of := make(map[common.Address][]tracer.Transfer)
+	ts := make([]tracer.Transfer, 0, len(w.found))
+	for _, f := range w.found {
+		ts = append(ts, f.Transfer)
+	}
+	for _, t := range once(tracer.SortTransfers(ts)) {
+		of[t.From] = append(of[t.From], t)
+		if t.To != t.From {
+			of[t.To] = append(of[t.To], t)
+		}
+	}
+	var doubt []tracer.Span
+	for i, p := range spans {
+		sent, change := balance(p, of[p.Wallet])
+		want := new(big.Int).Sub(balances[2*i+1].ToBig(), balances[2*i].ToBig())
+		if change.Cmp(want) != 0 || nonces[2*i+1]-nonces[2*i] != uint64(sent) {
+			doubt = append(doubt, p)
+		}
+	}
+	return doubt, nil
+}
+
+// answer ends the query.
+func (w *planning) answer() tracer.Answer {
+	for _, f := range w.found {
+		w.r.ts = append(w.r.ts, f.Transfer)
+	}
+	for _, u := range slices.Concat(w.gaps, w.final) {
+		if u.Reason == "" { // nobody got to it
+			u.Reason, u.Detail = tracer.ReasonStopped, "the run was interrupted"
+		}
+		w.r.unread = append(w.r.unread, u)
+	}
+	return w.r.answer(w.purse.spent)
+}
+
+// confirmAtOnce is how many transactions are asked for at once.
+const confirmAtOnce = 100
+
+// Confirm asks a node for the transactions of transfers and says of each
+// whether the node shows it just so; the hash of the block may be missing. It
+// returns the number of requests spent. What the node cannot show, as internal
+// transfers without traces, is not confirmed. On an error the rest is not either.
+func Confirm(ctx context.Context, node tracer.Source, ts []tracer.Transfer) (confirmed []bool, requests int, err error) {
+	confirmed = make([]bool, len(ts))
+	hashes := make([]common.Hash, len(ts))
+	for i := range ts {
+		hashes[i] = ts[i].Tx
+	}
+	shown := make(map[tracer.TransferID]tracer.Transfer)
+	ask := func(some []common.Hash) error {
+		ans, err := node.Transactions(ctx, some)
+		requests += ans.Requests
+		for _, t := range ans.Transfers {
+			shown[t.ID()] = t
+		}
+		return err
+	}
+	for some := range slices.Chunk(unique(hashes), confirmAtOnce) {
+		err := ask(some)
+		if errors.Is(err, tracer.ErrNotFound) && len(some) > 1 { // one of them is not there
+			for _, h := range some {
+				if err = ask([]common.Hash{h}); err != nil && !errors.Is(err, tracer.ErrNotFound) {
+					return confirmed, requests, err
+				}
+			}
+			err = nil
+		}
+		if err != nil && !errors.Is(err, tracer.ErrNotFound) {
+			return confirmed, requests, err
+		}
+		for i := range ts {
+			if t, ok := shown[ts[i].ID()]; ok {
+				confirmed[i] = same(&t, &ts[i])
+			}
+		}
+		clear(shown)
+	}
+	return confirmed, requests, nil
+}

@@ -1,0 +1,257 @@
+package indexsource_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"scamtrace/tracer"
+	"scamtrace/tracer/devnet"
+	"scamtrace/tracer/ethsource"
+	"scamtrace/tracer/indexsource"
+	"scamtrace/tracer/sourcetest"
+
+	"github.com/ethereum/go-ethereum/common"
+)
+
+func openNode(t testing.TB, w *devnet.World, o devnet.NodeOptions) *ethsource.Source {
+	t.Helper()
+	s, err := ethsource.Open(t.Context(), devnet.Chain(), serve(t, devnet.NewNode(w, o)), ethsource.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func pinOf(t testing.TB, s tracer.Source) indexsource.Options {
+	t.Helper()
+	b, err := s.Pin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return indexsource.Options{Pin: &b}
+}
+
+var _ indexsource.StateSource = (*ethsource.Source)(nil)
+
+func TestPlanContract(t *testing.T) {
+	told := small
+	told.NativeLogs = true
+	for _, tt := range []struct {
+		name  string
+		world devnet.Config
+		node  devnet.NodeOptions
+		plan  func(t *testing.T, b *book, o indexsource.Options) []tracer.Source
+		opts  sourcetest.Options
+	}{
+		{name: "the node alone", world: small, plan: func(*testing.T, *book, indexsource.Options) []tracer.Source { return nil }},
+		{name: "SQD", world: small, plan: func(t *testing.T, b *book, o indexsource.Options) []tracer.Source {
+			return []tracer.Source{newSQD(t, &portal{book: b}, o)}
+		}},
+		{name: "SQD that is behind", world: small, plan: func(t *testing.T, b *book, o indexsource.Options) []tracer.Source {
+			return []tracer.Source{newSQD(t, &portal{book: b, last: b.last / 2}, o)}
+		}},
+		{name: "SQD and a node without traces", world: small, node: devnet.NodeOptions{NoTraces: true}, plan: func(t *testing.T, b *book, o indexsource.Options) []tracer.Source {
+			return []tracer.Source{newSQD(t, &portal{book: b}, o)}
+		}, opts: sourcetest.Options{Maybe: []tracer.Part{tracer.PartInternal}}},
+		{name: "Blockscout", world: small, plan: func(t *testing.T, b *book, o indexsource.Options) []tracer.Source {
+			f := &explorer{book: b, rows: 1000, blockscout: true}
+			return []tracer.Source{newExplorer(t, f, o, true)}
+		}},
+		{name: "SQD, Blockscout, Alchemy", world: told, plan: func(t *testing.T, b *book, o indexsource.Options) []tracer.Source {
+			f := &explorer{book: b, rows: 1000, blockscout: true}
+			a := &alchemy{book: b, rows: 1000}
+			return []tracer.Source{newSQD(t, &portal{book: b, last: b.last / 3}, o), newExplorer(t, f, o, true), newAlchemy(t, a, a, o)}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := openBook(t, made(tt.world))
+			node := openNode(t, b.w, tt.node)
+			src := indexsource.Plan(node, tt.plan(t, b, pinOf(t, node))...)
+			if _, ok := src.(tracer.CodeSource); !ok {
+				t.Error("it does not tell contracts, and its node does")
+			}
+			sourcetest.Test(t, b.w, src, tt.opts)
+		})
+	}
+}
+
+// cheat leaves out and changes what a source says.
+type cheat struct {
+	tracer.Source
+	rng  *rand.Rand
+	what func(rng *rand.Rand, t tracer.Transfer) []tracer.Transfer
+}
+
+func (c *cheat) Transfers(ctx context.Context, q tracer.Query) (tracer.Answer, error) {
+	ans, err := c.Source.Transfers(ctx, q)
+	var told []tracer.Transfer
+	for _, t := range ans.Transfers {
+		told = append(told, c.what(c.rng, t)...)
+	}
+	ans.Transfers = tracer.SortTransfers(told)
+	return ans, err
+}
+
+// TestPlanCheats puts an indexer that leaves out, invents and changes native
+// coin before the node: the answers are those of the node alone.
+func TestPlanCheats(t *testing.T) {
+	b := openBook(t, made(small))
+	node := openNode(t, b.w, devnet.NodeOptions{})
+	truth := slices.DeleteFunc(b.w.Transfers(), func(x tracer.Transfer) bool { return x.Block > b.last })
+	changed := 0
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		c := &cheat{Source: newSQD(t, &portal{book: b}, pinOf(t, node)), rng: rng, what: func(rng *rand.Rand, x tracer.Transfer) []tracer.Transfer {
+			if x.Asset.Kind != tracer.Native || rng.IntN(10) > 0 {
+				return []tracer.Transfer{x}
+			}
+			changed++
+			y := x
+			switch rng.IntN(3) {
+			case 0:
+				x.Amount.AddUint64(&x.Amount, 1+rng.Uint64N(1e15))
+			case 1:
+				y.Tx[5] ^= 1 // one that never was
+				return []tracer.Transfer{x, y}
+			default:
+				return nil
+			}
+			return []tracer.Transfer{x}
+		}}
+		var q tracer.Query
+		for range 15 {
+			x := truth[rng.IntN(len(truth))]
+			if r := b.w.Truth.Owner[x.From].Role; r == devnet.RoleToken || r == "" || x.From == (common.Address{}) || r == devnet.RoleContract || r == devnet.RoleRouter {
+				continue
+			}
+			q.Spans = append(q.Spans, tracer.Span{Wallet: x.From, From: x.Block / 2, To: x.Block + rng.Uint64N(20_000)})
+		}
+		got, err := indexsource.Plan(node, c).Transfers(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := node.Transfers(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, seed, q, got, want)
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	if changed < 500 {
+		t.Errorf("only %d transfers were changed: nothing to see", changed)
+	}
+}
+
+// equal compares what answers say of the wallets of a query.
+func equal(t *testing.T, seed uint64, q tracer.Query, got, want tracer.Answer) {
+	t.Helper()
+	in := func(a common.Address, block uint64) bool {
+		return slices.ContainsFunc(q.Spans, func(p tracer.Span) bool { return p.Wallet == a && p.From <= block && block <= p.To })
+	}
+	of := func(ans tracer.Answer) []tracer.Transfer {
+		return slices.DeleteFunc(slices.Clone(ans.Transfers), func(x tracer.Transfer) bool {
+			return !in(x.From, x.Block) && (x.Kind == tracer.KindFee || !in(x.To, x.Block))
+		})
+	}
+	g, w := of(got), of(want)
+	if slices.Equal(g, w) && len(got.Unread) == 0 && len(want.Unread) == 0 {
+		return
+	}
+	t.Errorf("seed %d: %d transfers, want the node's %d; unread %v, want %v", seed, len(g), len(w), got.Unread, want.Unread)
+	for _, x := range g {
+		if !slices.Contains(w, x) {
+			t.Errorf("never happened: %s %+v", x.Kind, x)
+		}
+	}
+	for _, x := range w {
+		if !slices.Contains(g, x) {
+			t.Errorf("missed: %s %+v", x.Kind, x)
+		}
+	}
+}
+
+// TestConfirm lets the node say which of an indexer's transfers happened.
+func TestConfirm(t *testing.T) {
+	b := openBook(t, made(small))
+	node := openNode(t, b.w, devnet.NodeOptions{})
+	all := b.w.Transfers()
+	ts := slices.Clone(all[1000:1300])
+	want := make([]bool, len(ts))
+	for i := range ts {
+		switch want[i] = i%3 > 0; i % 9 {
+		case 0:
+			ts[i].Amount.AddUint64(&ts[i].Amount, 1)
+		case 3:
+			ts[i].Tx[0] ^= 1
+		case 6:
+			ts[i].To[3] ^= 1
+		case 1:
+			ts[i].BlockHash = common.Hash{}
+		}
+	}
+	got, requests, err := indexsource.Confirm(t.Context(), node, ts)
+	if err != nil || requests == 0 {
+		t.Fatal(requests, err)
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			t.Errorf("transfer %d is confirmed: %v, want %v (%s %+v)", i, got[i], want[i], ts[i].Kind, ts[i])
+		}
+	}
+}
+
+// TestPlanOtherChain leaves an indexer of another chain out.
+func TestPlanOtherChain(t *testing.T) {
+	b, other := openBook(t, made(small)), small
+	other.Seed = 7
+	o := openBook(t, made(other))
+	node := openNode(t, b.w, devnet.NodeOptions{})
+	wrong := newSQD(t, &portal{book: o}, pinOf(t, node))
+	if _, err := wrong.Pin(t.Context()); !errors.Is(err, tracer.ErrReorg) {
+		t.Errorf("Pin of another chain says %v", err)
+	}
+	sourcetest.Test(t, b.w, indexsource.Plan(node, wrong, newSQD(t, &portal{book: o}, indexsource.Options{})), sourcetest.Options{})
+}
+
+// TestPlanBudget spends a growing budget, and never more.
+func TestPlanBudget(t *testing.T) {
+	b := openBook(t, made(small))
+	node := openNode(t, b.w, devnet.NodeOptions{})
+	f := &explorer{book: b, rows: 1000, blockscout: true}
+	src := indexsource.Plan(node, newExplorer(t, f, pinOf(t, node), true))
+	var q tracer.Query
+	for _, v := range b.w.Truth.Victims {
+		q.Spans = append(q.Spans, tracer.Span{Wallet: v.Wallet, To: b.last}, tracer.Span{Wallet: v.Seeds[0], To: b.last})
+	}
+	whole, err := src.Transfers(t.Context(), q)
+	if err != nil || len(whole.Unread) > 0 {
+		t.Fatal(whole.Unread, err)
+	}
+	done := false
+	for most := 1; most < 2*whole.Requests; most++ {
+		q.MaxRequests = most
+		ans, err := src.Transfers(t.Context(), q)
+		if err != nil || ans.Requests > most {
+			t.Fatalf("%d requests of %d, %v", ans.Requests, most, err)
+		}
+		if len(ans.Unread) == 0 {
+			done = true
+			if !slices.Equal(ans.Transfers, whole.Transfers) {
+				t.Errorf("with %d requests other transfers than without a bound", most)
+			}
+		}
+		for _, u := range ans.Unread {
+			if u.Reason != tracer.ReasonBudget {
+				t.Errorf("with %d requests: %v", most, u)
+			}
+		}
+	}
+	if !done {
+		t.Error("no budget was enough")
+	}
+}
