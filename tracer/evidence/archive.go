@@ -80,10 +80,11 @@ func (r *Recorder) Write(w io.Writer, run any) error {
 		if err != nil {
 			return err
 		}
-		answers := make([]answerLine, len(e.answers))
-		for i, a := range e.answers {
+		settled := e.settled()
+		answers := make([]answerLine, len(settled))
+		for i, a := range settled {
 			answers[i].SHA256 = hex.EncodeToString(a.answer[:])
-			if a.times > 1 && i < len(e.answers)-1 {
+			if a.times > 1 && i < len(settled)-1 {
 				answers[i].Times = a.times
 			}
 		}
@@ -92,7 +93,7 @@ func (r *Recorder) Write(w io.Writer, run any) error {
 			return err
 		}
 		l.write(text[:len(text)-1], []byte(`,"answers":`), list, []byte("}\n"))
-		for _, a := range e.answers {
+		for _, a := range settled {
 			if written[a.answer] {
 				continue
 			}
@@ -169,8 +170,8 @@ func (n *Node) read(r io.Reader) error {
 	n.run = first.Run
 	var last callLine // the call before
 	var lastKey sum
-	var due []sum              // answers that come next
-	have := make(map[sum]bool) // whether it is a result
+	var due []sum                                        // answers that come next
+	have, errs := make(map[sum]bool), make(map[sum]bool) // whether it is a result, and an error
 	for {
 		before := in.h.Sum(nil)
 		b, err := in.line()
@@ -179,7 +180,7 @@ func (n *Node) read(r io.Reader) error {
 		}
 		switch {
 		case len(due) > 0:
-			if due, err = n.answer(b, due, have); err != nil {
+			if due, err = n.answer(b, due, have, errs); err != nil {
 				return err
 			}
 		case bytes.HasPrefix(b, []byte(`{"calls":`)):
@@ -193,6 +194,7 @@ func (n *Node) read(r io.Reader) error {
 			if _, err := in.r.ReadByte(); err != io.EOF {
 				return errChanged
 			}
+			n.refused(have, errs)
 			for key, list := range n.boxes { // a refusal covers nothing
 				n.boxes[key] = slices.DeleteFunc(list, func(b box) bool { return !have[b.answer] })
 			}
@@ -235,7 +237,7 @@ func (n *Node) call(c *callLine) (sum, error) {
 		if err != nil || len(b) != len(sum{}) || a.Times < 0 || a.Times == 1 || a.Times > 0 && i == len(c.Answers)-1 {
 			return key, errChanged
 		}
-		e.answers = append(e.answers, run{sum(b), max(a.Times, 1)})
+		e.answers = append(e.answers, run{answer: sum(b), times: max(a.Times, 1)})
 		if i > 0 && e.answers[i-1].answer == sum(b) {
 			return key, errChanged
 		}
@@ -245,7 +247,7 @@ func (n *Node) call(c *callLine) (sum, error) {
 }
 
 // answer keeps the next answer that is due.
-func (n *Node) answer(line []byte, due []sum, have map[sum]bool) ([]sum, error) {
+func (n *Node) answer(line []byte, due []sum, have, errs map[sum]bool) ([]sum, error) {
 	const head = `{"sha256":"`
 	at := len(head) + 2*len(sum{}) + len(`",`)
 	want := due[0]
@@ -257,6 +259,7 @@ func (n *Node) answer(line []byte, due []sum, have map[sum]bool) ([]sum, error) 
 		return nil, errChanged
 	}
 	have[want] = bytes.HasPrefix(content, []byte(`{"result":`))
+	errs[want] = bytes.HasPrefix(content, []byte(`{"error":`))
 	_, err := n.spool.put(content)
 	return due[1:], err
 }

@@ -16,7 +16,8 @@
 //
 // The SHA-256 of an answer is that of its line without the member sha256; that
 // in the last line is of all lines before. A call that was made several times
-// and answered differently lists its answers in order.
+// and answered differently lists its answers in order, without failures that
+// were overcome.
 //
 // What it promises: no path, query or user of an address and no header is in an
 // archive, not even where a node repeats one; the same answers make the same

@@ -18,15 +18,16 @@ import (
 // safe for concurrent use.
 //
 // A call that was recorded gets its answers in their order, and its last answer
-// from then on, so that a failure that was overcome is overcome again at the
-// same price. eth_getLogs and trace_filter are also answered where recorded
-// calls with results cover the blocks, addresses and topics together. What was
-// not recorded is an error of the request, see [Node.Missing].
+// from then on. eth_getLogs and trace_filter are also answered where recorded
+// calls with results cover the blocks, addresses and topics together, and a
+// method that was refused in the same words whatever was asked is refused
+// again. What was not recorded is an error of the request, see [Node.Missing].
 type Node struct {
 	spool *spool
 	run   json.RawMessage
 	asked map[sum]*asked
 	boxes map[string][]box // of results, by host and method
+	never map[string]sum   // the refusal of a method that was always refused, by host and method
 	sets  map[string]*set
 
 	mu      sync.Mutex
@@ -149,6 +150,9 @@ func (n *Node) ask(host string, c *call) ([]byte, error) {
 	key := sha256.Sum256(text)
 	e := n.asked[key]
 	if e == nil {
+		if a, ok := n.never[host+" "+c.Method]; ok {
+			return n.spool.get(a)
+		}
 		got, err := n.covered(host, c)
 		if got == nil && err == nil {
 			n.miss(c)
@@ -170,6 +174,28 @@ func (n *Node) ask(host string, c *call) ([]byte, error) {
 }
 
 func (e *asked) last() sum { return e.answers[len(e.answers)-1].answer }
+
+// refused finds the methods that were refused whatever was asked. A failure in
+// between says nothing about the method.
+func (n *Node) refused(results, errors map[sum]bool) {
+	n.never = make(map[string]sum)
+	mixed := make(map[string]bool)
+	for _, e := range n.asked {
+		key := e.host + " " + e.method
+		for _, r := range e.answers {
+			known, ok := n.never[key]
+			switch {
+			case results[r.answer] || errors[r.answer] && ok && known != r.answer:
+				mixed[key] = true
+			case errors[r.answer]:
+				n.never[key] = r.answer
+			}
+		}
+	}
+	for key := range mixed {
+		delete(n.never, key)
+	}
+}
 
 // mostMissing bounds what Missing returns.
 const mostMissing = 5

@@ -38,6 +38,24 @@ type asked struct {
 type run struct {
 	answer sum
 	times  int
+	result bool // and no error and no failure
+}
+
+// settled returns the answers without the errors and failures that a result
+// followed: they are no evidence, and how often one is tried again depends on
+// what else was in the request.
+func (e *asked) settled() []run {
+	var out []run
+	for i, a := range e.answers {
+		switch n := len(out); {
+		case !a.result && slices.ContainsFunc(e.answers[i:], func(r run) bool { return r.result }):
+		case n > 0 && out[n-1].answer == a.answer:
+			out[n-1].times += a.times
+		default:
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // NewRecorder makes a recorder. It keeps what it records in a temporary file,
@@ -223,7 +241,7 @@ func (x *exchange) answer(c *call, content []byte) error {
 	if n := len(e.answers); n > 0 && e.answers[n-1].answer == a {
 		e.answers[n-1].times++
 	} else {
-		e.answers = append(e.answers, run{a, 1})
+		e.answers = append(e.answers, run{a, 1, bytes.HasPrefix(content, []byte(`{"result":`))})
 	}
 	return nil
 }
