@@ -186,11 +186,15 @@ func TestPage(t *testing.T) {
 	s.until(`document.querySelector("#items li.out code") && document.getElementById("alike").hidden`)
 
 	// A chat with all that chats have. What was taken out stays out.
-	chat := "[12:01] Lily 🌸: send to " + wallet + " baby\n[12:02] me: ok " + pay.Tx.Hex() + "\n" +
-		"again " + strings.ToLower(wallet) + " and " + wallet[:41] + " or TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t\n" + s.world.Services[0].Addresses[0].Hex() + "\n" + hostileText
-	for _, p := range victim.Payments[1:] {
-		chat += "\n" + p.Tx.Hex() + " " + p.Wallet.Hex()
+	lines := []string{
+		"[12:01] Lily 🌸: send to " + wallet + " baby", "[12:02] me: ok " + pay.Tx.Hex(),
+		"again " + strings.ToLower(wallet) + " and " + wallet[:41] + " or TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t",
+		s.world.Services[0].Addresses[0].Hex(), hostileText,
 	}
+	for _, p := range victim.Payments[1:] {
+		lines = append(lines, p.Tx.Hex()+" "+p.Wallet.Hex())
+	}
+	chat := strings.Join(lines, "\n")
 	s.eval(`(e => { e.value = "devnet"; e.dispatchEvent(new Event("change")) })(document.getElementById("chain"))`, nil)
 	s.write("#text", chat)
 	s.click("#paste button")
@@ -524,6 +528,7 @@ func TestSignIn(t *testing.T) {
 
 	// A case of a signed-in advocate; the token is no part of any address.
 	s.click("nav a[href='#new']")
+	s.says("paste", "Paste what you have")
 	s.eval(`document.getElementById("chain").value = "devnet"`, nil)
 	pay := s.world.Truth.Victims[0].Payments[0]
 	s.write("#text", pay.Tx.Hex()+" "+pay.Wallet.Hex())

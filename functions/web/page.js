@@ -371,7 +371,7 @@
       $("changes").hidden = !last.changes;
       tell($("got"), "");
       $("report").onclick = () => busy($("report"), () => get(c.id, last.block, "report.html"));
-      tell($("upto"), `What happened up to ${minute(last.time)}`);
+      tell($("upto"), `It tells what happened up to ${minute(last.time)}.`);
       const files = last.files.filter(f => f !== "report.html").concat(last.changes ? ["diff.json"] : []);
       files.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
       fill($("files"), ...files.map(f => make("li", {}, make("div", {}, make("span", {class: "for"}, whom(f)[0]), make("p", {}, whom(f)[1])), fileButton(c, last, f))));
