@@ -76,19 +76,20 @@ func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
 		return context.Cause(ctx)
 	}
 	e, ok := errors.AsType[*nodeError](err)
-	forked := ok && e.fork
-	if forked {
+	if ok && e.fork {
 		r.mu.Lock()
 		r.forget()
 		r.mu.Unlock()
 		from = 0 // nobody knows which of the two was read before
 	}
-	if err == nil || from > 0 || forked {
+	if nothing := errors.Is(err, errBudget) && from == blocks[0].from; !nothing && !(ok && e.gone()) {
 		left := 0
 		if budget > 0 {
 			left = budget - spent.count()
 		}
-		if bad := r.witness(ctx, newPurse(left, spent)); bad != nil && ctx.Err() == nil {
+		bad := r.witness(ctx, newPurse(left, spent))
+		// What cannot be asked speaks against nothing.
+		if e, ok := errors.AsType[*nodeError](bad); bad != nil && ctx.Err() == nil && !errors.Is(bad, errBudget) && !(ok && e.gone()) {
 			from, err = 0, bad
 		}
 	}
@@ -102,11 +103,16 @@ func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
 	return context.Cause(ctx)
 }
 
+// gone reports whether the endpoint answers nothing any more.
+func (e *nodeError) gone() bool {
+	return e.late || e.kind == kindTransient || e.kind == kindRate || e.kind == kindQuota
+}
+
 // down reports whether an error says that the endpoint answers nobody, rather
 // than not this question.
 func down(err error) bool {
 	e, ok := errors.AsType[*nodeError](err)
-	return ok && !e.late && (e.kind == kindTransient || e.kind == kindRate || e.kind == kindQuota || e.kind == kindBehind)
+	return ok && !e.late && (e.gone() || e.kind == kindBehind)
 }
 
 // union returns the blocks of spans, each once.
@@ -261,10 +267,11 @@ var errDiffers = errors.New("what it says does not fit together")
 
 // keep adds what a piece holds, and counts it against the wallets.
 func (r *reading) keep(b stretch, got part) error {
-	r.logs.answered(b, got.logs)
-	if got.traced != nil {
-		r.traced.adopt(got.traced)
+	if got.traced == nil {
+		return nil // nobody was asked
 	}
+	r.logs.answered(b, got.logs)
+	r.traced.adopt(got.traced)
 	if got.blind != nil {
 		r.blind = got.blind
 	}
