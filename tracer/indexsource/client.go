@@ -48,6 +48,7 @@ const (
 	maxBody  = 64 << 20 // bytes of one answer after decompression
 	maxTries = 5
 	maxRated = 8                // tries where only the rate is refused
+	penalty  = 30 * time.Second // that TronGrid puts on who asks too often
 	longest  = 10 * time.Second // between two tries, unless the endpoint asks for more
 )
 
@@ -121,6 +122,7 @@ type client struct {
 	query   url.Values // of every request
 	http    *http.Client
 	secrets *strings.Replacer
+	forbids bool // 403 stands for too many requests
 	limit   *rate.Limiter
 	now     func() time.Time
 	pause   func(context.Context, time.Duration) error
@@ -329,6 +331,10 @@ func (c *client) once(ctx context.Context, n int, path string, query url.Values,
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 		f := c.fault(statusKind(resp.StatusCode), cmp.Or(words(text), http.StatusText(resp.StatusCode)))
 		f.after = retryAfter(resp.Header, c.now())
+		if c.forbids && resp.StatusCode == http.StatusForbidden {
+			f = c.fault(kindRate, words(text))
+			f.after = cmp.Or(retryAfter(resp.Header, c.now()), penalty)
+		}
 		return true, f
 	}
 	return true, read(&answer{resp.StatusCode, resp.Header, &capped{resp.Body, maxBody}})
