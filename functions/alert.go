@@ -253,27 +253,3 @@ func (a *App) post(ctx context.Context, h Webhook, alert Alert) error {
 	}
 	return nil
 }
-
-// Settings are what an admin of a workspace may set.
-type Settings struct {
-	Webhooks    []Webhook `json:"webhooks,omitempty"`
-	AlertUSD    string    `json:"alertUsd,omitempty"`    // empty: the operator's
-	CasesPerDay int       `json:"casesPerDay,omitempty"` // 0, or above the operator's: the operator's
-}
-
-func settingsKey(ws string) string { return "workspaces/" + ws + "/settings.json" }
-
-func (a *App) settings(ctx context.Context, ws string) (Settings, error) {
-	var s Settings
-	data, _, err := a.Bucket.Get(ctx, settingsKey(ws))
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
-	}
-	if err == nil && json.Unmarshal(data, &s) != nil {
-		err = errDamaged
-	}
-	if err != nil {
-		return s, fmt.Errorf("read the settings of the workspace: %w", err)
-	}
-	return s, nil
-}

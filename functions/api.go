@@ -169,8 +169,8 @@ func problem(w http.ResponseWriter, status int, detail string) {
 
 // A requestLog is what is logged of a request when it is answered.
 type requestLog struct {
-	op, caseID string
-	err        error
+	id, op, caseID string
+	err            error
 }
 
 type requestKey struct{}
@@ -195,20 +195,19 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (a *App) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		info := new(requestLog)
-		id := a.requestID(r.Context())
+		info := &requestLog{id: a.requestID(r.Context())}
 		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), requestKey{}, info), maxTime)
 		defer cancel()
 		sw := &statusWriter{w, http.StatusOK}
 		h := sw.Header()
-		h.Set("X-Request-Id", id)
+		h.Set("X-Request-Id", info.id)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		if !open(r.URL.Path) {
 			h.Set("Cache-Control", "no-store")
 		}
 		defer func() {
-			log, level := a.log().With("request", id), slog.LevelInfo
+			log, level := a.log(), slog.LevelInfo
 			if p := recover(); p != nil {
 				log.ErrorContext(ctx, "panic", "op", info.op, "stack", string(debug.Stack()))
 				problem(sw, http.StatusInternalServerError, "The service made a mistake. It was written down; please try again.")
@@ -682,129 +681,4 @@ func (a *App) parse(ctx context.Context, in *struct {
 		out.Body.Items = append(out.Body.Items, item)
 	}
 	return out, nil
-}
-
-// A WorkspaceView is the settings of a workspace, without secrets.
-type WorkspaceView struct {
-	Workspace   string     `json:"workspace"`
-	Webhooks    []HookView `json:"webhooks"`
-	AlertUSD    string     `json:"alertUsd" doc:"Alerts are of at least this many dollars"`
-	CasesPerDay int        `json:"casesPerDay"`
-	Today       int        `json:"today" doc:"Cases and re-traces asked for today"`
-}
-
-// A HookView is a webhook.
-type HookView struct {
-	URL    string `json:"url"`
-	Secret string `json:"secret,omitempty" doc:"The key of its signatures in hex; shown once, when it is new"`
-}
-
-type workspaceOutput struct{ Body WorkspaceView }
-
-func (a *App) readWorkspace(ctx context.Context, _ *struct{}) (*workspaceOutput, error) {
-	s, err := a.settings(ctx, identity(ctx).Workspace)
-	if err != nil {
-		return nil, err
-	}
-	return a.workspaceView(ctx, s, nil)
-}
-
-func (a *App) workspaceView(ctx context.Context, s Settings, fresh []string) (*workspaceOutput, error) {
-	ws := identity(ctx).Workspace
-	v := WorkspaceView{Workspace: ws, Webhooks: []HookView{}, AlertUSD: s.AlertUSD, CasesPerDay: a.perDay(s)}
-	if v.AlertUSD == "" {
-		v.AlertUSD = a.alertUSD().Decimal()
-	}
-	for _, h := range s.Webhooks {
-		w := HookView{URL: h.URL}
-		if slices.Contains(fresh, h.ID) {
-			w.Secret = h.Secret
-		}
-		v.Webhooks = append(v.Webhooks, w)
-	}
-	used, _, err := a.used(ctx, ws)
-	v.Today = used.N
-	return &workspaceOutput{v}, err
-}
-
-func (a *App) changeWorkspace(ctx context.Context, in *struct {
-	Body struct {
-		Webhooks    []string `json:"webhooks" maxItems:"5" doc:"Addresses that alerts are posted to; all others are removed"`
-		AlertUSD    string   `json:"alertUsd,omitempty" maxLength:"20"`
-		CasesPerDay int      `json:"casesPerDay,omitempty" minimum:"0"`
-	}
-}) (*workspaceOutput, error) {
-	ws := identity(ctx).Workspace
-	if in.Body.AlertUSD != "" {
-		if _, err := tracer.ParseDollars(in.Body.AlertUSD); err != nil {
-			return nil, huma.Error422UnprocessableEntity("alertUsd is not a number of dollars; write 500 or 500.50.")
-		}
-	}
-	for _, u := range in.Body.Webhooks {
-		if _, err := a.Hooks.check(u); err != nil {
-			return nil, huma.Error422UnprocessableEntity(sentence(err.Error()))
-		}
-	}
-	if err := a.audit(ctx, ws, Entry{Action: "change settings"}); err != nil {
-		return nil, err
-	}
-	var s Settings
-	var fresh []string
-	for range 20 {
-		data, tag, err := a.Bucket.Get(ctx, settingsKey(ws))
-		var old Settings
-		if err == nil && json.Unmarshal(data, &old) != nil {
-			err = fmt.Errorf("read the settings: %w", errDamaged)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		s, fresh = Settings{AlertUSD: in.Body.AlertUSD, CasesPerDay: in.Body.CasesPerDay}, nil
-		for _, u := range in.Body.Webhooks {
-			i := slices.IndexFunc(old.Webhooks, func(h Webhook) bool { return h.URL == u })
-			if i >= 0 {
-				s.Webhooks = append(s.Webhooks, old.Webhooks[i])
-				continue
-			}
-			var secret [40]byte
-			if _, err := a.random().Read(secret[:]); err != nil {
-				return nil, err
-			}
-			h := Webhook{ID: hex.EncodeToString(secret[:8]), URL: u, Secret: hex.EncodeToString(secret[8:])}
-			s.Webhooks, fresh = append(s.Webhooks, h), append(fresh, h.ID)
-		}
-		if tag == "" {
-			_, err = a.Bucket.Create(ctx, settingsKey(ws), encode(s))
-		} else {
-			_, err = a.Bucket.Replace(ctx, settingsKey(ws), encode(s), tag)
-		}
-		if errors.Is(err, graphstore.ErrExists) || errors.Is(err, graphstore.ErrChanged) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		return a.workspaceView(ctx, s, fresh)
-	}
-	return nil, errors.New("change the settings: too many writers")
-}
-
-type auditOutput struct {
-	Body struct {
-		Entries []Entry `json:"entries"`
-	}
-}
-
-func (a *App) readAudit(ctx context.Context, in *struct {
-	After int `query:"after" minimum:"0" doc:"The number of the last entry that you have"`
-	Limit int `query:"limit" minimum:"1" maximum:"500" default:"100"`
-}) (*auditOutput, error) {
-	ws := identity(ctx).Workspace
-	if err := a.audit(ctx, ws, Entry{Action: "read the audit log"}); err != nil {
-		return nil, err
-	}
-	list, err := a.Audit(ctx, ws, in.After, in.Limit)
-	out := new(auditOutput)
-	out.Body.Entries = append([]Entry{}, list...)
-	return out, err
 }

@@ -11,7 +11,10 @@ import (
 
 	"scamtrace/graphstore"
 	"scamtrace/tracer"
+	"scamtrace/tracer/price"
 	"scamtrace/tracer/report"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
 // A Job asks for the next turn of a case. It is a hint: whether there is
@@ -47,7 +50,10 @@ type App struct {
 	Open   Opener
 	Alerts Alerts        // nil: only webhooks are told
 	Signer report.Signer // nil: bundles are not signed
-	Chains []string      // names of those that the page offers; nil: all that are known
+	// Quoters are asked for the prices that public/prices/ does not have, such as
+	// [Feeds]; what they say of a time must stay. nil: nobody is asked.
+	Quoters func(chain tracer.Chain, src tracer.Source) []price.Quoter
+	Chains  []string // names of those that the page offers; nil: all that are known
 
 	Auth  Authenticator // nil: whoever asks is the only user, which a server may allow on loopback alone
 	Hooks HookRules
@@ -142,9 +148,29 @@ func until(ctx context.Context, end time.Time) (context.Context, context.CancelF
 	return turn, func() { timer.Stop(); stop(); cancel() }
 }
 
-// NewLogger returns a logger that writes JSON lines.
+// NewLogger returns a logger that writes JSON lines, each with the id of the
+// request or the invocation that it is about.
 func NewLogger(w io.Writer) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level(os.Getenv("SCAMTRACE_LOG"))}))
+	return slog.New(withRequest{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level(os.Getenv("SCAMTRACE_LOG"))})})
+}
+
+type withRequest struct{ slog.Handler }
+
+func (h withRequest) Handle(ctx context.Context, r slog.Record) error {
+	if id := request(ctx).id; id != "" {
+		r.AddAttrs(slog.String("request", id))
+	} else if lc, ok := lambdacontext.FromContext(ctx); ok {
+		r.AddAttrs(slog.String("request", lc.AwsRequestID))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h withRequest) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return withRequest{h.Handler.WithAttrs(attrs)}
+}
+
+func (h withRequest) WithGroup(name string) slog.Handler {
+	return withRequest{h.Handler.WithGroup(name)}
 }
 
 func level(s string) slog.Level {
