@@ -93,7 +93,7 @@ func (a *App) turn(ctx context.Context, c *Case) error {
 		return a.walk(ctx, c, chain, k, src)
 	}
 	if c.Pinned.Known != k.id {
-		return a.again(ctx, c, "The labels or prices changed while it was traced, so it was traced again with the new ones.")
+		return a.again(ctx, c, c.Moved, "The labels or prices changed while it was traced, so it was traced again with the new ones.")
 	}
 	if c, err = a.adopt(ctx, c); err != nil {
 		return err
@@ -103,7 +103,7 @@ func (a *App) turn(ctx context.Context, c *Case) error {
 		if c.Moved {
 			return a.fail(ctx, c, "The chain gave up a final block twice while it was traced, so nothing can be proven now. Please try again tomorrow.")
 		}
-		return a.again(ctx, c, "The chain gave up a final block while it was traced, so it was traced again up to another one.")
+		return a.again(ctx, c, true, "The chain gave up a final block while it was traced, so it was traced again up to another one.")
 	}
 	if err != nil {
 		return node(err)
@@ -150,9 +150,9 @@ func (a *App) pin(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge
 }
 
 // again begins the run anew, at a new block and from nothing.
-func (a *App) again(ctx context.Context, c *Case, note string) error {
+func (a *App) again(ctx context.Context, c *Case, moved bool, note string) error {
 	c, err := a.step(ctx, c, func(c *Case) {
-		c.Pinned, c.Base, c.State, c.Moved = nil, nil, 0, true
+		c.Pinned, c.Base, c.State, c.Moved = nil, nil, 0, moved
 		c.Notes = append(c.Notes, note)
 		c.Progress = Progress{}
 		c.Epoch++
@@ -169,6 +169,7 @@ func (a *App) walk(ctx context.Context, c *Case, chain tracer.Chain, k *knowledg
 	start := time.Now()
 	turn, cancel := a.within(ctx)
 	defer cancel()
+	k = k.asking(a.Quoters, chain, src)
 	seeds, o, err := c.walkOptions(chain, k)
 	if err != nil {
 		return err
@@ -177,7 +178,7 @@ func (a *App) walk(ctx context.Context, c *Case, chain tracer.Chain, k *knowledg
 	o.Progress = func(p walk.Progress) {
 		progress = Progress{p.Wallets, p.Transfers, p.Requests, p.Waiting, p.Followed}
 	}
-	w, before, err := a.resume(ctx, c, src, seeds, o)
+	w, before, err := a.resume(ctx, c, k, src, seeds, o)
 	if err != nil {
 		return err
 	}
@@ -190,17 +191,23 @@ func (a *App) walk(ctx context.Context, c *Case, chain tracer.Chain, k *knowledg
 		return context.Cause(ctx)
 	}
 	if turn.Err() != nil {
-		return a.pause(ctx, c, w, progress, before, "")
+		return a.pause(ctx, c, k, w, progress, before, "")
 	}
-	res, err := w.Result()
+	res, err := w.Settle(turn)
 	if err != nil {
 		return err
 	}
-	if trouble, tries := unread(res); trouble != "" && c.Tries+1 < tries {
-		return a.pause(ctx, c, w, progress, before, trouble)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if k.prices.Lacks() {
+		return a.pause(ctx, c, k, w, progress, before, "")
+	}
+	if trouble, tries := unread(res, k); trouble != "" && c.Tries+1 < tries {
+		return a.pause(ctx, c, k, w, progress, before, trouble)
 	}
 	if end, ok := ctx.Deadline(); ok && time.Until(end) < time.Since(start) {
-		return a.pause(ctx, c, w, progress, before, "") // the report gets a whole turn
+		return a.pause(ctx, c, k, w, progress, before, "") // the report gets a whole turn
 	}
 	return a.finish(ctx, c, w, res, k, src, progress)
 }
@@ -208,7 +215,7 @@ func (a *App) walk(ctx context.Context, c *Case, chain tracer.Chain, k *knowledg
 // unread says what the node did not let the walk read, and how many turns in a
 // row that may happen before the report is written without it: many while
 // nothing can be read, few when it is some wallets, which may stay so.
-func unread(res *walk.Result) (trouble string, tries int) {
+func unread(res *walk.Result, k *knowledge) (trouble string, tries int) {
 	if res.Stopped.Reason == tracer.ReasonSource {
 		return res.Stopped.Detail, maxTries
 	}
@@ -217,12 +224,15 @@ func unread(res *walk.Result) (trouble string, tries int) {
 			return g.Detail, 3
 		}
 	}
+	if trouble = k.prices.Trouble(); trouble != "" {
+		return trouble, 3
+	}
 	return "", 0
 }
 
 // resume begins a walk, goes on with a saved one, or extends that of an
 // earlier run. before is the hash of the saved one.
-func (a *App) resume(ctx context.Context, c *Case, src tracer.Source, seeds []tracer.Seed, o walk.Options) (w *walk.Walk, before string, err error) {
+func (a *App) resume(ctx context.Context, c *Case, k *knowledge, src tracer.Source, seeds []tracer.Seed, o walk.Options) (w *walk.Walk, before string, err error) {
 	if c.State == 0 {
 		w, err = walk.New(ctx, src, seeds, o)
 		if err != nil && !errors.Is(err, tracer.ErrUsage) {
@@ -234,18 +244,25 @@ func (a *App) resume(ctx context.Context, c *Case, src tracer.Source, seeds []tr
 	if err != nil {
 		return nil, "", err
 	}
+	before = hashBytes(data)
+	if data, err = k.takeQuotes(data); err != nil {
+		return nil, "", err
+	}
+	if k.prices.Asks() {
+		k.prices.Again(c.Base != nil)
+	}
 	resume := walk.Load
 	if c.Base != nil {
 		resume = walk.Extend
 	}
 	w, err = resume(ctx, bytes.NewReader(data), src, seeds, o)
-	return w, hashBytes(data), err
+	return w, before, err
 }
 
 // pause saves the walk under the next epoch. Without trouble the next turn
 // follows at once; else the case waits.
-func (a *App) pause(ctx context.Context, c *Case, w *walk.Walk, p Progress, before, trouble string) error {
-	after, err := a.save(ctx, c, w)
+func (a *App) pause(ctx context.Context, c *Case, k *knowledge, w *walk.Walk, p Progress, before, trouble string) error {
+	after, err := a.save(ctx, c, k, w)
 	if err != nil {
 		return err
 	}
@@ -274,8 +291,9 @@ func (a *App) pause(ctx context.Context, c *Case, w *walk.Walk, p Progress, befo
 
 // save writes the state of the next epoch and returns its hash. If it is there,
 // another worker was first.
-func (a *App) save(ctx context.Context, c *Case, w *walk.Walk) (string, error) {
+func (a *App) save(ctx context.Context, c *Case, k *knowledge, w *walk.Walk) (string, error) {
 	var b bytes.Buffer
+	k.giveQuotes(&b)
 	if err := w.Save(&b); err != nil {
 		return "", err
 	}
@@ -316,7 +334,7 @@ func (a *App) finish(ctx context.Context, c *Case, w *walk.Walk, res *walk.Resul
 		Block: c.Pinned.Number, Hash: c.Pinned.Hash.Hex(), Time: time.Unix(int64(c.Pinned.Time), 0).UTC(),
 		Status: StatusDone, Sentence: rep.Outcome.Sentence,
 	}
-	trouble, _ := unread(res)
+	trouble, _ := unread(res, k)
 	reason := sentence(cmp.Or(res.Stopped.Detail, trouble))
 	if reason != "" {
 		row.Status = StatusPartial
@@ -340,7 +358,7 @@ func (a *App) finish(ctx context.Context, c *Case, w *walk.Walk, res *walk.Resul
 		row.Files = append(row.Files, f.Name)
 	}
 	slices.Sort(row.Files)
-	if _, err := a.save(ctx, c, w); err != nil {
+	if _, err := a.save(ctx, c, k, w); err != nil {
 		return err
 	}
 	to, err := a.recipients(ctx, c.Workspace, d)
@@ -476,8 +494,11 @@ func (a *App) bundle(ctx context.Context, c *Case, res *walk.Result, k *knowledg
 	}
 	slices.Sort(all)
 	in.Notes = slices.Compact(all)
-	rep := report.Build(in)
-	files, err := report.Bundle(ctx, rep, a.Signer)
+	rep := report.Settle(last, in)
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	files, err := report.Bundle(ctx, rep, a.Signer, k.quotesFile()...)
 	return rep, files, err
 }
 

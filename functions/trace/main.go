@@ -5,5 +5,5 @@ import "scamtrace/functions"
 
 func main() {
 	functions.Main(func(a *functions.App) any { return a.HandleSQS },
-		functions.WithQueue, functions.WithChains, functions.WithSigner, functions.WithLock, functions.WithAlerts)
+		functions.WithQueue, functions.WithChains, functions.WithQuotes, functions.WithSigner, functions.WithLock, functions.WithAlerts)
 }

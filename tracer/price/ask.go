@@ -1,7 +1,6 @@
 package price
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/csv"
@@ -71,6 +70,9 @@ func (m moment) compare(n moment) int {
 // From names who is asked for the prices that the book lacks, those first whose
 // word counts most. Nobody is asked before [Book.Ask].
 func (b *Book) From(quoters ...Quoter) { b.quoters = quoters }
+
+// Asks reports whether the book has anybody to ask.
+func (b *Book) Asks() bool { return len(b.quoters) > 0 }
 
 // Clone returns a book that knows the same and asks the same.
 func (b *Book) Clone() *Book {
@@ -255,35 +257,45 @@ const (
 // asked for, also where there is no price; then source says why. The same book
 // gives the same bytes.
 func (b *Book) Save(w io.Writer) error {
-	out := bufio.NewWriter(w)
-	cw := csv.NewWriter(out)
-	_ = cw.Write(columns) // its error is that of the end
-	line := func(a tracer.Asset, at uint64, price tracer.Micros, source, asked string) {
-		usd := ""
-		if price > 0 { // of at most twelve digits before the point
-			usd = fmt.Sprintf("%d.%06d", price/tracer.Dollar, price%tracer.Dollar)
-		}
-		when := strconv.FormatUint(at, 10)
-		if t := time.Unix(int64(at), 0).UTC(); t.Year() <= 9999 {
-			when = t.Format(time.RFC3339)
-		}
-		_ = cw.Write([]string{a.String(), when, usd, source, asked})
-	}
+	var rows [][]string
 	for _, a := range slices.SortedFunc(maps.Keys(b.quotes), tracer.Asset.Compare) {
 		for _, q := range b.quotes[a] {
-			line(a, q.Time, q.Price, q.Source, "")
+			rows = append(rows, row(moment{a, q.Time}, q.Price, q.Source, ""))
 		}
 	}
+	return write(w, append(rows, b.askedRows()...))
+}
+
+// SaveAsked is [Book.Save] of what was asked for alone.
+func (b *Book) SaveAsked(w io.Writer) error { return write(w, b.askedRows()) }
+
+func (b *Book) askedRows() (rows [][]string) {
 	for m, x := range b.answers() {
 		state := answered
 		if x.Passing {
 			state = passing
 		}
-		line(m.asset, m.time, x.Price, x.Source, state)
+		rows = append(rows, row(m, x.Price, x.Source, state))
 	}
-	cw.Flush()
-	if err := cw.Error(); err != nil {
+	return rows
+}
+
+func row(m moment, price tracer.Micros, source, asked string) []string {
+	usd := ""
+	if price > 0 {
+		usd = fmt.Sprintf("%d.%06d", price/tracer.Dollar, price%tracer.Dollar)
+	}
+	when := strconv.FormatUint(m.time, 10)
+	if t := time.Unix(int64(m.time), 0).UTC(); t.Year() <= 9999 {
+		when = t.Format(time.RFC3339)
+	}
+	return []string{m.asset.String(), when, usd, source, asked}
+}
+
+func write(w io.Writer, rows [][]string) error {
+	out := csv.NewWriter(w)
+	if err := out.WriteAll(append([][]string{columns}, rows...)); err != nil {
 		return fmt.Errorf("write the prices: %w", err)
 	}
-	return out.Flush()
+	return nil
 }

@@ -9,8 +9,9 @@
 // chain's own node ([Chainlink]), or DefiLlama ([Llama]). [Book.USD] itself asks
 // nobody. It notes what it lacks, and [Book.Ask] then asks for all of that at
 // once: one price an asset and [Day], that of the day's beginning (UTC). A price
-// costs about six calls of a node, so one an hour, which is closer to the moment
-// of a transfer, would cost a trace of some weeks more than all its transfers.
+// costs four calls of a node, or eight of one that keeps no old states: 250 for
+// two months. One an hour would be closer to the moment of each transfer, and cost
+// up to 6,000, more than most traces spend on everything else.
 //
 // What it promises: integer arithmetic throughout, rounded half up to a
 // millionth of a dollar; a missing price is missing, never zero, and [Book.Notes]
@@ -110,6 +111,16 @@ func (b *Book) Add(quotes ...Quote) {
 // is at most [MaxAge] old. Values above what [tracer.Micros] can hold stay at
 // its largest.
 func (b *Book) USD(a tracer.Asset, amount *uint256.Int, time uint64) (usd tracer.Micros, source string, ok bool) {
+	return b.usd(a, amount, time, true)
+}
+
+// Given is [Book.USD] by what the book was given alone. It is for questions about
+// so many amounts that nobody can be asked for the prices of all.
+func (b *Book) Given(a tracer.Asset, amount *uint256.Int, time uint64) (usd tracer.Micros, source string, ok bool) {
+	return b.usd(a, amount, time, false)
+}
+
+func (b *Book) usd(a tracer.Asset, amount *uint256.Int, time uint64, ask bool) (usd tracer.Micros, source string, ok bool) {
 	c, known := b.chains[a.Chain]
 	if !known {
 		return 0, "", false
@@ -128,10 +139,11 @@ func (b *Book) USD(a tracer.Asset, amount *uint256.Int, time uint64) (usd tracer
 		if t.Wrapped {
 			a = tracer.NativeOf(a.Chain)
 		}
-		if q, ok = b.at(a, time); !ok {
-			if q, ok = b.ofDay(a, time); !ok {
-				return 0, "", false
-			}
+		if q, ok = b.at(a, time); !ok && ask {
+			q, ok = b.ofDay(a, time)
+		}
+		if !ok {
+			return 0, "", false
 		}
 	}
 	unit := new(uint256.Int).Exp(uint256.NewInt(10), uint256.NewInt(uint64(decimals)))

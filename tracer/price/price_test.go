@@ -1,6 +1,7 @@
 package price_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"math"
@@ -154,12 +155,27 @@ func TestQuotes(t *testing.T) {
 	}
 }
 
+// FuzzReadCSV: nothing breaks the reader, and what it reads is written so that
+// it is read again.
 func FuzzReadCSV(f *testing.F) {
 	f.Add("asset,time,usd\neip155:1/slip44:60,2026-01-01,2000.5\n")
+	f.Add("asset,time,usd,source,asked\neip155:1/slip44:60,2026-01-01,2000.5,x,\neip155:1/slip44:60,2026-01-01,2000.5,chainlink,yes\neip155:1/slip44:60,2026-01-02,,why,failed\n")
 	eth, _ := tracer.ChainNamed("ethereum")
 	f.Fuzz(func(t *testing.T, s string) {
-		if err := price.New(eth).ReadCSV(strings.NewReader(s), "p.csv"); err != nil && !errors.Is(err, tracer.ErrUsage) {
+		b := price.New(eth)
+		if err := b.ReadCSV(strings.NewReader(s), "p.csv"); err != nil {
+			if !errors.Is(err, tracer.ErrUsage) {
+				t.Fatal(err)
+			}
+			return
+		}
+		var file bytes.Buffer
+		if err := b.Save(&file); err != nil {
 			t.Fatal(err)
+		}
+		c := price.New(eth)
+		if err := c.ReadCSV(&file, "q.csv"); err != nil || c.SHA256() != b.SHA256() {
+			t.Fatalf("saved and read again: %v", err)
 		}
 	})
 }

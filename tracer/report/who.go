@@ -35,7 +35,7 @@ func (b *builder) people() (cluster.Graph, cluster.Input) {
 		Account:  func(w tracer.Wallet) bool { return b.w.Account(w.Address) },
 		Complete: func(w tracer.Wallet) bool { return whole(w.Address) },
 		USD: func(a tracer.Asset, amount *uint256.Int, time uint64) (tracer.Micros, bool) {
-			usd, _, ok := b.Prices.USD(a, amount, time)
+			usd, _, ok := b.Prices.Given(a, amount, time)
 			return usd, ok
 		},
 	}
