@@ -3,7 +3,6 @@ package functions
 import (
 	"context"
 	"embed"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
