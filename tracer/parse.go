@@ -153,15 +153,15 @@ func notSeed(s string) error {
 	case prefix:
 		return nil
 	case isTron.MatchString(s):
-		return &ParseError{s, "this is a Tron address; this version traces Ethereum and its sister chains only"}
+		return &ParseError{s, "this is a Tron address; this version traces Ethereum and its sister chains only; keep it for the police"}
 	case isBitcoin.MatchString(s):
-		return &ParseError{s, "this is a Bitcoin address; this version traces Ethereum and its sister chains only"}
+		return &ParseError{s, "this is a Bitcoin address; this version traces Ethereum and its sister chains only; keep it for the police"}
 	case len(s) == 40 && isHex.MatchString(s):
 		return &ParseError{s, "0x is missing before the 40 digits; please put it there if this is an address"}
 	case isENS.MatchString(strings.ToLower(s)):
 		return &ParseError{s, "this is a name, not an address; names can change hands, so please look up the address and give that"}
 	case isSolana.MatchString(s):
-		return &ParseError{s, "this looks like an address of another network, such as Solana; this version traces Ethereum and its sister chains only"}
+		return &ParseError{s, "this looks like an address of another network, such as Solana; this version traces Ethereum and its sister chains only; keep it for the police"}
 	}
 	return &ParseError{clean(s), "this is not an address; an address is 0x and 40 digits"}
 }
