@@ -17,7 +17,7 @@ import (
 
 func demoCommand() *cobra.Command {
 	var out string
-	var open bool
+	var open, prove bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Trace a made-up scam on a built-in chain; no network, no key",
@@ -33,7 +33,7 @@ func demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			j.out = out
+			j.out, j.prove = out, prove
 			if j.recorder, err = evidence.NewRecorder(); err != nil {
 				return err
 			}
@@ -51,6 +51,7 @@ func demoCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&open, "open", false, "open the report in the browser")
+	cmd.Flags().BoolVar(&prove, "prove", false, "hold every transfer of the report against the header of its block")
 	cmd.Flags().StringVar(&out, "out", "scamtrace-demo", "`DIR` for the report")
 	return cmd
 }

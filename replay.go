@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,6 +37,7 @@ type rerun struct {
 	Until     uint64      `json:"until,omitempty"`
 	Limits    walk.Limits `json:"limits"`
 	Unseen    bool        `json:"unseen,omitempty"`
+	Prove     bool        `json:"prove,omitempty"`
 	Reference string      `json:"reference,omitempty"`
 	Source    string      `json:"source"`
 	Endpoints bool        `json:"endpoints,omitempty"` // the report names them
@@ -45,7 +45,7 @@ type rerun struct {
 
 // evidence writes down what the report rests on.
 func (j *job) evidence() (report.NamedFile, error) {
-	run := rerun{Chain: j.chain.ID, Policy: j.policy.String(), Since: j.since, Until: j.until, Limits: j.limits, Unseen: j.unseen,
+	run := rerun{Chain: j.chain.ID, Policy: j.policy.String(), Since: j.since, Until: j.until, Limits: j.limits, Unseen: j.unseen, Prove: j.prove,
 		Reference: j.reference, Source: j.about, Endpoints: len(j.endpoints) > 0}
 	for _, s := range j.seeds {
 		run.Seeds = append(run.Seeds, s.String())
@@ -57,7 +57,7 @@ func (j *job) evidence() (report.NamedFile, error) {
 
 // job is the trace that was recorded, without its source, labels and prices.
 func (r *rerun) job() (*job, error) {
-	j := &job{since: r.Since, until: r.Until, limits: r.Limits, unseen: r.Unseen, reference: r.Reference, maxGap: -1}
+	j := &job{since: r.Since, until: r.Until, limits: r.Limits, unseen: r.Unseen, prove: r.Prove, reference: r.Reference, maxGap: -1}
 	j.about = r.Source
 	ok := true
 	if j.chain, ok = tracer.ChainByID(r.Chain); r.Chain == devnet.ChainID {
@@ -108,24 +108,43 @@ func (j *job) know(p *report.Parameters, labelFiles, priceFiles []string) error 
 // errNotRecorded is why a trace cannot be run again.
 var errNotRecorded = errors.New("the recording lacks what the trace asks for")
 
+// openEvidence opens what the report in a folder rests on.
+func openEvidence(dir string) (raw []byte, node *evidence.Node, run rerun, err error) {
+	raw, err = os.ReadFile(filepath.Join(dir, evidenceName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, run, usage("the report has no %s: it was made from files, or with --record=false", evidenceName)
+	} else if err != nil {
+		return nil, nil, run, err
+	}
+	if node, err = evidence.Open(bytes.NewReader(raw)); err != nil {
+		return nil, nil, run, fmt.Errorf("%s: %w", evidenceName, err)
+	}
+	if err := json.Unmarshal(node.Run(), &run); err != nil {
+		node.Close()
+		return nil, nil, run, fmt.Errorf("%s does not say what was traced: %w", evidenceName, err)
+	}
+	return raw, node, run, nil
+}
+
+// openNode is a source that reads from evidence in place of the network.
+func openNode(ctx context.Context, chain tracer.Chain, node *evidence.Node) (src *ethsource.Source, url string, err error) {
+	host := node.Host()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	url = "http://" + host
+	src, err = ethsource.Open(ctx, chain, url, ethsource.Options{Wrap: node.Wrap, Recorded: true})
+	return src, url, err
+}
+
 // replay traces again from the evidence of a bundle, and returns the files that
 // it comes to.
 func replay(ctx context.Context, dir string, m *report.Manifest, labelFiles, priceFiles []string, stderr io.Writer) ([]report.NamedFile, error) {
-	raw, err := os.ReadFile(filepath.Join(dir, evidenceName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usage("the report has no %s: it was made from files, or with --record=false", evidenceName)
-	} else if err != nil {
+	raw, node, run, err := openEvidence(dir)
+	if err != nil {
 		return nil, err
 	}
-	node, err := evidence.Open(bytes.NewReader(raw))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", evidenceName, err)
-	}
 	defer node.Close()
-	var run rerun
-	if err := json.Unmarshal(node.Run(), &run); err != nil {
-		return nil, fmt.Errorf("%s does not say what was traced: %w", evidenceName, err)
-	}
 	j, err := run.job()
 	if err != nil {
 		return nil, err
@@ -137,15 +156,11 @@ func replay(ctx context.Context, dir string, m *report.Manifest, labelFiles, pri
 		return nil, err
 	}
 	j.version = m.Tool.Version
-	host := node.Host()
-	if strings.Contains(host, ":") {
-		host = net.JoinHostPort(host, "80")
-	}
-	src, err := ethsource.Open(ctx, j.chain, "http://"+host, ethsource.Options{Wrap: node.Wrap, Recorded: true})
+	src, url, err := openNode(ctx, j.chain, node)
 	if err == nil {
 		j.source, j.notes = src, slices.Concat(src.Notes(), j.notes)
 		if run.Endpoints {
-			j.endpoints = []string{"http://" + host}
+			j.endpoints = []string{url}
 		}
 		var r *report.Report
 		if _, r, err = j.trace(ctx, stderr); err == nil && len(node.Missing()) == 0 {
@@ -160,6 +175,61 @@ func replay(ctx context.Context, dir string, m *report.Manifest, labelFiles, pri
 		return nil, fmt.Errorf("%w: %s", errNotRecorded, strings.Join(missing, "; "))
 	}
 	return nil, err
+}
+
+// unproven asks, for each transfer of a report, why it is not proven.
+func (j *job) unproven(ctx context.Context, r *report.Report) ([]string, error) {
+	ts, err := r.Cited()
+	if err != nil {
+		return nil, err
+	}
+	src, ok := j.source.(interface {
+		Prove(context.Context, []tracer.Transfer) ([]string, error)
+	})
+	if !ok {
+		return nil, usage("the source cannot prove transfers")
+	}
+	return src.Prove(ctx, ts)
+}
+
+// proveAgain proves the transfers that a report says are proven once more, from
+// its evidence alone.
+func proveAgain(ctx context.Context, dir string) error {
+	raw, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if err != nil {
+		return err
+	}
+	var r report.Report
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return err
+	}
+	_, node, run, err := openEvidence(dir)
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	j, err := run.job()
+	if err != nil {
+		return err
+	}
+	j.source, _, err = openNode(ctx, j.chain, node)
+	if err != nil {
+		return err
+	}
+	if pin, err := j.source.Pin(ctx); err != nil || len(r.Chains) != 1 || pin.Number != r.Chains[0].Pinned.Number || pin.Hash.Hex() != r.Chains[0].Pinned.Hash {
+		return fmt.Errorf("%s is of another block than the report: %w", evidenceName, errors.Join(err, errNotRecorded))
+	}
+	r.Transfers = slices.DeleteFunc(r.Transfers, func(t report.Transfer) bool { return !t.Verified })
+	why, err := j.unproven(ctx, &r)
+	if err != nil {
+		return err
+	}
+	for i, w := range why {
+		if w != "" {
+			return fmt.Errorf("a transfer of transaction %s is marked as proven, and it is not: %s", r.Transfers[i].Tx, w)
+		}
+	}
+	return nil
 }
 
 func replayCommand() *cobra.Command {

@@ -33,6 +33,7 @@ type job struct {
 	reference string
 	out       string
 	version   string             // of the tool, in the report
+	prove     bool               // hold the transfers of the report against their blocks
 	recorder  *evidence.Recorder // nil: what the report rests on is not kept
 	signer    report.Signer      // nil: the report is not signed
 }
@@ -89,7 +90,16 @@ func (j *job) trace(ctx context.Context, stderr io.Writer) (*walk.Result, *repor
 			more = false
 		}
 	}
-	return res, report.Settle(ctx, in), nil
+	r := report.Settle(ctx, in)
+	if !j.prove {
+		return res, r, nil
+	}
+	why, err := j.unproven(ctx, r)
+	if err != nil {
+		return nil, nil, fmt.Errorf("prove the transfers: %w", err)
+	}
+	r.Prove(why)
+	return res, r, nil
 }
 
 // options are the settings of the walk.
@@ -112,7 +122,7 @@ func traceCommand() *cobra.Command {
 	var policy, since, until, minUSD, maxGap, out, reference, key string
 	var prices, labelFiles, quotes []string
 	var limits walk.Limits
-	var unseen, record bool
+	var unseen, record, prove bool
 	cmd := &cobra.Command{
 		Use:   "trace SEED…",
 		Short: "Follow the money from wallets or payments and write a report",
@@ -121,7 +131,7 @@ func traceCommand() *cobra.Command {
 			"that payment is followed; with a wallet, everything it received.",
 		Args: needArgs(1, "at least one wallet or transaction that was paid"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			j := job{limits: limits, unseen: unseen, out: filepath.Clean(out), reference: reference}
+			j := job{limits: limits, unseen: unseen, prove: prove, out: filepath.Clean(out), reference: reference}
 			var err error
 			if j.seeds, err = readSeeds(args); err != nil {
 				return err
@@ -165,6 +175,9 @@ func traceCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if prove && f.rpc == "" {
+				return usage("--prove: transfers can be proven with a node only; name one with --rpc")
+			}
 			if record && f.rpc != "" {
 				if j.recorder, err = evidence.NewRecorder(); err != nil {
 					return err
@@ -201,6 +214,7 @@ func traceCommand() *cobra.Command {
 	fs.StringSliceVar(&quotes, "quotes", nil, "whom to ask for prices that no file has, the first first: chainlink (feeds on the chain itself),\ndefillama (which learns which coins and tokens are looked at, and of what days), or none\n(default: chainlink, where the chain has a feed and is read with --rpc)")
 	fs.StringVar(&out, "out", "scamtrace-report", "`DIR` for the report")
 	fs.BoolVar(&record, "record", true, "keep what the node answered in the report, for replay")
+	fs.BoolVar(&prove, "prove", false, "hold every transfer of the report against the header of its block (two calls a block)")
 	fs.StringVar(&key, "sign", "", "sign the report with the Ed25519 key in `FILE`, which is made if it is not there")
 	fs.StringVar(&reference, "case", "", "a reference of your own for the report; no names")
 	return cmd

@@ -16,8 +16,8 @@ func verifyCommand() *cobra.Command {
 		Use:   "verify DIR",
 		Short: "Check that nothing in a report was changed and that its sums add up",
 		Long: "Verify checks a report without the network: that its files are those of its manifest and unchanged, that the\n" +
-			"sums add up at every wallet and in total, and the signature, if there is one. With --key only a report signed\n" +
-			"with that key passes.",
+			"sums add up at every wallet and in total, that transfers marked as proven are, from the evidence in the report,\n" +
+			"and the signature, if there is one. With --key only a report signed with that key passes.",
 		Args: needArgs(1, "the folder of a report"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var want ed25519.PublicKey
@@ -33,6 +33,12 @@ func verifyCommand() *cobra.Command {
 			}
 			out := cmd.OutOrStdout()
 			fmt.Fprintf(out, "%d files are as they were written, and the sums add up.\n", len(v.Manifest.Files))
+			if n := v.Manifest.Counts.Verified; n > 0 {
+				if err := proveAgain(cmd.Context(), args[0]); err != nil {
+					return fmt.Errorf("the proof of %d transfers: %w", n, err)
+				}
+				fmt.Fprintf(out, "%d of %d transfers are proven against the headers of their blocks.\n", n, v.Manifest.Counts.Transfers)
+			}
 			if v.Signer == nil {
 				fmt.Fprintln(out, "The report is not signed, so anybody can have made it.")
 			} else {

@@ -19,22 +19,21 @@ import (
 	"github.com/holiman/uint256"
 )
 
-// Why a transfer is not proven. Those that say "the node" speak of a node that
-// contradicts itself.
+// Why a transfer is not proven.
 const (
-	unprovenInternal = "it was traced by the node inside a transaction, and a block's header says nothing of that"
-	unprovenNoHash   = "its block's hash is not known"
-	unprovenKind     = "its block has transactions of a kind that only this chain has"
-	unprovenShown    = "the node does not show its block whole"
-	unprovenBlock    = "the node shows another block in its place"
+	unprovenInternal = "traced by the node inside a transaction, not provable from the header of a block"
+	unprovenNoHash   = "the hash of the block is not known"
+	unprovenKind     = "the block has transactions of a kind that only this chain has"
+	unprovenShown    = "the node does not show the block whole"
+	unprovenBlock    = "the node shows another block at that height"
 	unprovenHeader   = "the header does not have the block's hash: it was changed, or has fields that only this chain has"
 	unprovenTxs      = "the transactions are not those of the header"
 	unprovenReceipts = "the receipts are not those of the header"
-	unprovenAbsent   = "the block does not hold it as it was read"
-	unprovenSender   = "the signature of its transaction is not the sender's"
+	unprovenAbsent   = "the block does not hold what was read"
+	unprovenSender   = "the transaction is not signed by the sender"
 	unprovenFee      = "the fee has parts that the block does not show"
 	unprovenStatus   = "receipts before 2017 do not say whether a transaction failed"
-	unprovenNewer    = "its block is newer than the last one that is read"
+	unprovenNewer    = "the block is newer than the last one that is read"
 )
 
 // Prove holds transfers against the headers of their blocks, and returns for
