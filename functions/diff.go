@@ -41,10 +41,11 @@ type Diff struct {
 
 // DiffUSD are the sums of a [Diff] in dollars.
 type DiffUSD struct {
-	Moved   string `json:"moved"`   // out of wallets where the earlier report left it
+	Moved   string `json:"moved"`   // out of wallets where the earlier report left it, each dollar once
 	Reached string `json:"reached"` // services
 	Frozen  string `json:"frozen"`  // since the earlier report
 	Held    string `json:"held"`
+	Lost    string `json:"lost"` // more in gaps than before
 }
 
 // Reached is what an exit has that the earlier report's does not.
@@ -145,14 +146,26 @@ func Compare(old, now *report.Report) *Diff {
 	for i := range old.Transfers {
 		seen[of(&old.Transfers[i])] = true
 	}
-	var moved, reached, held tracer.Micros
+	var moved, reached, held, lost tracer.Micros
+	left := make(map[string]bool) // wallets that paid since
 	for i := range now.Transfers {
 		if t := &now.Transfers[i]; !seen[of(t)] {
 			d.Moved = append(d.Moved, *t)
-			if len(was[t.From].Held) > 0 {
-				moved += dollars(t.USD)
-			}
+			left[t.From] = true
 		}
+	}
+	for _, w := range now.Wallets {
+		if left[w.Address] {
+			moved += max(0, worth(was[w.Address].Held)-worth(w.Held))
+		}
+	}
+	gap := make(map[string]tracer.Micros)
+	for _, g := range old.Gaps {
+		gap[g.Address] += dollars(g.USD)
+	}
+	for _, g := range now.Gaps {
+		lost += max(0, dollars(g.USD)-gap[g.Address])
+		gap[g.Address] = 0
 	}
 	swapped := make(map[string]bool)
 	for _, v := range old.Conversions {
@@ -186,17 +199,22 @@ func Compare(old, now *report.Report) *Diff {
 			continue
 		}
 		h := Held{Address: w.Address, Amounts: w.Held, Since: w.Last, New: len(was[w.Address].Held) == 0}
-		var usd tracer.Micros
-		for _, m := range w.Held {
-			usd += dollars(m.USD)
-		}
+		usd := worth(w.Held)
 		h.USD = usd.Decimal()
 		held += usd
 		d.Held = append(d.Held, h)
 	}
-	d.USD = DiffUSD{Moved: moved.Decimal(), Reached: reached.Decimal(), Frozen: "0.00", Held: held.Decimal()}
+	d.USD = DiffUSD{Moved: moved.Decimal(), Reached: reached.Decimal(), Frozen: "0.00", Held: held.Decimal(), Lost: lost.Decimal()}
 	d.Sentence = d.say()
 	return d
+}
+
+// worth is the dollar value of amounts.
+func worth(list []report.Amount) (sum tracer.Micros) {
+	for _, m := range list {
+		sum += dollars(m.USD)
+	}
+	return sum
 }
 
 // freeze asks which of the wallets that hold a token were frozen.
@@ -257,6 +275,7 @@ func (d *Diff) say() string {
 	}
 	add(d.USD.Reached, "reached addresses that look like "+strings.Join(names, ", "))
 	add(d.USD.Frozen, "was frozen by the issuer")
+	add(d.USD.Lost, "can no longer be followed; the gaps of the report say why")
 	since := d.From.Time
 	if t, err := time.Parse(time.RFC3339, since); err == nil {
 		since = t.Format("2 January 2006 15:04") + " UTC"
