@@ -18,6 +18,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/holiman/uint256"
+	"golang.org/x/time/rate"
 )
 
 // An SQD reads a chain from SQD Portal: hundreds of wallets and all that they
@@ -38,7 +39,10 @@ const (
 	// sqdWallets is how many wallets are asked for in one request: each takes
 	// about 600 bytes of a query, which may have 256 KB.
 	sqdWallets = 400
-	sqdRate    = 2 // requests a second: 20 in 10 seconds
+	// The public portal takes 20 requests in 10 seconds: so many at once, and
+	// so many in each second.
+	sqdBurst = 10
+	sqdRate  = 1
 )
 
 // NewSQD makes a source of a chain's dataset, which [Options.URL] names with its
@@ -56,6 +60,9 @@ func NewSQD(chain tracer.Chain, o Options) (*SQD, error) {
 	c, err := newClient("SQD Portal", def, sqdRate, o)
 	if err != nil {
 		return nil, err
+	}
+	if o.Rate == 0 {
+		c.limit = rate.NewLimiter(sqdRate, sqdBurst)
 	}
 	s := &SQD{c: c, chain: chain}
 	s.ground.init(s, o.Pin)

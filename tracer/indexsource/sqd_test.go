@@ -1,6 +1,7 @@
 package indexsource_test
 
 import (
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"scamtrace/tracer/indexsource"
 	"scamtrace/tracer/sourcetest"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 )
 
@@ -93,7 +95,7 @@ func (f *portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		out = z
 	}
 	match := newPortalMatch(&q)
-	blocks := f.in(q.From, to)
+	blocks := f.candidates(&q, to)
 	line := func(n uint64, items map[string]any) {
 		items["header"] = pick(q.Fields["block"], map[string]any{"number": n, "hash": f.w.Blocks[n].Hash, "timestamp": f.w.Blocks[n].Time})
 		json.NewEncoder(out).Encode(items)
@@ -115,6 +117,41 @@ func (f *portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		line(q.From, map[string]any{})
 	}
 	line(to, map[string]any{})
+}
+
+// candidates returns the blocks with only those transactions in which somebody
+// is met whom the query names.
+func (f *portal) candidates(q *portalQuery, to uint64) (blocks []*bookBlock) {
+	who := make(map[common.Address]bool)
+	add := func(lists ...[]string) {
+		for _, a := range slices.Concat(lists...) {
+			who[common.HexToAddress(a)] = true
+		}
+	}
+	for _, l := range q.Logs {
+		add(l.Topic1, l.Topic2, l.Topic3)
+	}
+	for _, x := range q.Txs {
+		add(x.From, x.To)
+	}
+	for _, r := range q.Traces {
+		add(r.CallFrom, r.CallTo, r.CreateFrom, r.CreateResultAddress, r.SuicideAddress, r.SuicideRefundAddress)
+	}
+	var txs []*bookTx
+	for a := range who {
+		txs = append(txs, f.with(a, q.From, to)...)
+	}
+	slices.SortFunc(txs, func(a, b *bookTx) int {
+		return cmp.Or(cmp.Compare(a.block.Number, b.block.Number), cmp.Compare(a.Index, b.Index))
+	})
+	for _, x := range slices.Compact(txs) {
+		if n := len(blocks); n == 0 || blocks[n-1].Number != x.block.Number {
+			blocks = append(blocks, &bookBlock{Block: x.block.Block})
+		}
+		last := blocks[len(blocks)-1]
+		last.txs = append(last.txs, x)
+	}
+	return blocks
 }
 
 // pick keeps the fields that were asked for.
