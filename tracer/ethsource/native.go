@@ -23,6 +23,7 @@ type job struct {
 	traced  *window          // of trace_filter
 	told    uint64           // the first block known to tell moves of native coin in logs
 	total   uint64           // blocks of the whole query
+	most    int              // changes of one wallet
 	blind   error            // why moves of native coin are not read
 }
 

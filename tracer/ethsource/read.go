@@ -247,7 +247,7 @@ func (r *reading) plan(b stretch) func(context.Context, *purse) (part, error) {
 	}
 	wallets = slices.Compact(wallets)
 	r.mu.Lock()
-	j := &job{Source: r.Source, stretch: b, active: active, wallets: wallets, traced: r.traced.copy(), told: r.told, total: r.total, blind: r.blind}
+	j := &job{Source: r.Source, stretch: b, active: active, wallets: wallets, traced: r.traced.copy(), told: r.told, total: r.total, most: cmp.Or(r.most, mostChanges), blind: r.blind}
 	r.mu.Unlock()
 	return func(ctx context.Context, p *purse) (got part, err error) {
 		if len(wallets) == 0 {
@@ -261,6 +261,10 @@ func (r *reading) plan(b stretch) func(context.Context, *purse) (part, error) {
 		return got, r.c.unusable("%v", err)
 	}
 }
+
+// mostChanges is in how many blocks the coins of a wallet may come and go for
+// these to be looked for, when a query does not say.
+const mostChanges = 100_000
 
 // errDiffers reports that two answers do not fit together.
 var errDiffers = errors.New("what it says does not fit together")

@@ -61,17 +61,18 @@ func (s *Source) states(ctx context.Context, p *purse, cs []change, at func(*cha
 }
 
 // bisect finds the blocks in which the states of wallets changed, all wallets
-// level by level. What skip reports is not looked into.
-func (s *Source) bisect(ctx context.Context, p *purse, b stretch, wallets []common.Address, balances bool, skip func(*change) bool) ([]change, error) {
+// level by level. What skip reports is not looked into. A wallet that changes
+// too often is not looked into any more, and is reported.
+func (c *coins) bisect(ctx context.Context, p *purse, b stretch, wallets []common.Address, balances bool, skip func(*change) bool) ([]change, error) {
 	open := make([]change, len(wallets))
 	for i, w := range wallets {
 		open[i] = change{wallet: w, after: b.from - min(b.from, 1), to: b.to}
 	}
-	before, err := s.states(ctx, p, open, func(c *change) uint64 { return c.after }, balances)
+	before, err := c.states(ctx, p, open, func(ch *change) uint64 { return ch.after }, balances)
 	if err != nil {
 		return nil, err
 	}
-	since, err := s.states(ctx, p, open, func(c *change) uint64 { return c.to }, balances)
+	since, err := c.states(ctx, p, open, func(ch *change) uint64 { return ch.to }, balances)
 	if err != nil {
 		return nil, err
 	}
@@ -80,30 +81,63 @@ func (s *Source) bisect(ctx context.Context, p *purse, b stretch, wallets []comm
 	}
 	var found []change
 	for {
-		open = slices.DeleteFunc(open, func(c change) bool { return c.before == c.since || skip(&c) })
-		open = slices.DeleteFunc(open, func(c change) bool {
-			if c.to-c.after == 1 {
-				found = append(found, c)
+		often := make(map[common.Address]int)
+		for i := range open {
+			if ch := &open[i]; ch.before.nonce > ch.since.nonce {
+				return nil, c.c.unusable("the number of a wallet's transactions falls")
 			}
-			return c.to-c.after == 1
+		}
+		open = slices.DeleteFunc(open, func(ch change) bool {
+			if ch.before == ch.since || skip(&ch) {
+				return true
+			}
+			often[ch.wallet]++
+			return false
+		})
+		for _, w := range wallets {
+			if often[w] > c.most {
+				c.unread = append(c.unread, c.crowd(w, b)...)
+			}
+		}
+		busy := func(ch change) bool { return often[ch.wallet] > c.most }
+		open, found = slices.DeleteFunc(open, busy), slices.DeleteFunc(found, busy)
+		open = slices.DeleteFunc(open, func(ch change) bool {
+			if ch.to-ch.after == 1 {
+				found = append(found, ch)
+			}
+			return ch.to-ch.after == 1
 		})
 		if len(open) == 0 {
 			return found, nil
 		}
-		mid := func(c *change) uint64 { return c.after + (c.to-c.after)/2 }
-		states, err := s.states(ctx, p, open, mid, balances)
+		mid := func(ch *change) uint64 { return ch.after + (ch.to-ch.after)/2 }
+		states, err := c.states(ctx, p, open, mid, balances)
 		if err != nil {
 			return nil, err
 		}
 		var halves []change
-		for i, c := range open {
-			first, second := c, c
-			first.to, second.after = mid(&c), mid(&c)
+		for i, ch := range open {
+			first, second := ch, ch
+			first.to, second.after = mid(&ch), mid(&ch)
 			first.since, second.before = states[i], states[i]
 			halves = append(halves, first, second)
 		}
 		open = halves
 	}
+}
+
+// crowd reports that the coins of a wallet are not read: they come and go too
+// often for that.
+func (c *coins) crowd(w common.Address, b stretch) (us []tracer.Unread) {
+	for _, of := range []tracer.Part{tracer.PartNative, tracer.PartInternal} {
+		for _, u := range c.missed(b, of, errNoTraces) {
+			if u.Wallet == w {
+				u.Reason, u.Detail = tracer.ReasonCrowded, fmt.Sprintf("its coins come and go in more than %d blocks", c.most)
+				us = append(us, u)
+			}
+		}
+	}
+	return us
 }
 
 // plain splits wallets into those that have had no code in some blocks and the
