@@ -186,6 +186,7 @@ func (s *scene) killAt(n int64, lost bool, turn time.Duration) *killer {
 	}
 	victim := s.newApp()
 	victim.Bucket, victim.Queue, victim.Open, victim.Signer, victim.Turn, victim.Alerts = b, b, e.Open, s.Signer, turn, s.Alerts
+	victim.Quoters = s.Quoters
 	for ctx.Err() == nil && len(s.queue.jobs) > 0 {
 		job := s.queue.jobs[0]
 		err := victim.Work(ctx, job)
