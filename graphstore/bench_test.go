@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"scamtrace/tracer"
 
@@ -207,42 +208,60 @@ func libraryComponents(g graph.Graph[string, string]) int {
 	return n
 }
 
+// costs are the processor times of one run of each sub-benchmark.
+type costs map[string]time.Duration
+
+// run benchmarks f under a name. Besides the clock's time it reports the
+// processor's, all threads together, and how many times that of f the library
+// needed, if that was run before.
+func (c costs) run(b *testing.B, name string, f func(b *testing.B)) {
+	start := cpuTime()
+	for b.Loop() {
+		f(b)
+	}
+	c.report(b, name, (cpuTime()-start)/time.Duration(b.N))
+}
+
+const library = "library"
+
+func (c costs) report(b *testing.B, name string, cpu time.Duration) {
+	c[name] = cpu
+	b.ReportMetric(cpu.Seconds()*1e3, "cpu-ms/op")
+	if lib := c[library]; lib > 0 && name != library {
+		b.ReportMetric(lib.Seconds()/cpu.Seconds(), "x-library")
+	}
+}
+
+// merged returns s when everything in it can be found by its wallets.
+func merged(s *Store) *Store {
+	s.settle()
+	return s
+}
+
 func BenchmarkBuild(b *testing.B) {
 	rs := millionFlows()
-	report := func(b *testing.B, heap float64) {
-		b.ReportMetric(float64(len(rs))*float64(b.N)/b.Elapsed().Seconds(), "flows/s")
-		b.ReportMetric(heap/float64(len(rs)), "B/flow")
+	c := make(costs)
+	engine := func(name string, build func() any) {
+		b.Run(name, func(b *testing.B) {
+			_, heap := live(build)
+			c.run(b, name, func(*testing.B) { build() })
+			b.ReportMetric(float64(len(rs))*float64(b.N)/b.Elapsed().Seconds(), "flows/s")
+			b.ReportMetric(heap/float64(len(rs)), "B/flow")
+		})
 	}
-	b.Run("AddFlows", func(b *testing.B) {
-		_, heap := live(func() *Store { return build(rs) })
-		for b.Loop() {
-			build(rs)
-		}
-		report(b, heap)
-	})
-	b.Run("AddEdge", func(b *testing.B) {
-		_, heap := live(func() *Store { return buildGraph(rs) })
-		for b.Loop() {
-			buildGraph(rs)
-		}
-		report(b, heap)
-	})
-	b.Run("Freeze", func(b *testing.B) {
-		s := build(rs)
-		_, heap := live(s.Freeze)
-		for b.Loop() {
-			s.changed()
-			s.Freeze()
-		}
-		report(b, heap)
-	})
-	b.Run("library", func(b *testing.B) {
-		_, heap := live(func() graph.Graph[string, string] { return buildLibrary(rs) })
-		for b.Loop() {
-			buildLibrary(rs)
-		}
-		report(b, heap)
-	})
+	engine(library, func() any { return buildLibrary(rs) })
+	engine("AddEdge", func() any { return buildGraph(rs) })
+	engine("AddFlows", func() any { return merged(build(rs)) })
+}
+
+func BenchmarkFreeze(b *testing.B) {
+	s := build(millionFlows())
+	_, heap := live(s.Freeze)
+	for b.Loop() {
+		s.changed()
+		s.Freeze()
+	}
+	b.ReportMetric(heap/million, "B/flow")
 }
 
 // hub returns the wallet with the most receivers.
@@ -259,58 +278,76 @@ func hub(v *View) tracer.Wallet {
 func BenchmarkReach(b *testing.B) {
 	v := build(millionFlows()).Freeze()
 	from, _ := v.ID(hub(v))
-	reached := 0
-	for _, d := range v.Depths([]uint32{from}, -1) {
-		if d >= 0 {
-			reached++
+	c := make(costs)
+	b.Run(library, func(b *testing.B) {
+		g := buildLibrary(millionFlows())
+		start, reached := hub(v).Address, 0
+		for _, d := range v.Depths([]uint32{from}, -1) {
+			if d >= 0 {
+				reached++
+			}
 		}
+		c.run(b, library, func(b *testing.B) {
+			n := 0
+			if err := graph.BFS(g, string(start[:]), func(string) bool { n++; return false }); err != nil || n != reached {
+				b.Fatalf("the library reaches %d wallets, %v, the view %d", n, err, reached)
+			}
+		})
+	})
+	for _, hops := range []int{2, 4, -1} {
+		name := fmt.Sprintf("hops=%d", hops)
+		b.Run(name, func(b *testing.B) {
+			c.run(b, name, func(*testing.B) { v.Depths([]uint32{from}, hops) })
+		})
 	}
-	for _, hops := range []int{2, -1} {
-		b.Run(fmt.Sprintf("hops=%d", hops), func(b *testing.B) {
-			for b.Loop() {
-				v.Depths([]uint32{from}, hops)
+}
+
+// BenchmarkReached asks for 64 wallets apart what they reach. single-passes is
+// the time in those that one of them takes.
+func BenchmarkReached(b *testing.B) {
+	v := build(millionFlows()).Freeze()
+	sources := make([]tracer.Wallet, 64)
+	ids := make([]uint32, 64)
+	for i := range sources {
+		ids[i] = uint32(i * v.Len() / 64)
+		sources[i] = v.Wallet(ids[i])
+	}
+	c := make(costs)
+	run := func(name string, f func()) {
+		b.Run(name, func(b *testing.B) {
+			c.run(b, name, func(*testing.B) { f() })
+			if all := c["one by one"]; all > 0 {
+				b.ReportMetric(c[name].Seconds()/(all.Seconds()/64), "single-passes")
 			}
 		})
 	}
-	b.Run("64 sources apart", func(b *testing.B) {
-		sources := make([]tracer.Wallet, 64)
-		for i := range sources {
-			sources[i] = v.Wallet(uint32(i * v.Len() / 64))
-		}
-		for b.Loop() {
-			v.Reached(sources, -1)
+	run("one by one", func() {
+		for _, id := range ids {
+			v.Depths([]uint32{id}, -1)
 		}
 	})
-	b.Run("library", func(b *testing.B) {
-		g := buildLibrary(millionFlows())
-		start := hub(v).Address
-		for b.Loop() {
-			n := 0
-			if err := graph.BFS(g, string(start[:]), func(string) bool { n++; return false }); err != nil {
-				b.Fatal(err)
-			}
-			if n != reached {
-				b.Fatalf("the library reaches %d wallets, the view %d", n, reached)
-			}
-		}
+	run("first time", func() {
+		v.strongOnce = sync.Once{}
+		v.Reached(sources, -1)
 	})
+	run("again", func() { v.Reached(sources, -1) })
+	run("hops=4", func() { v.Reached(sources, 4) })
 }
 
 func BenchmarkComponents(b *testing.B) {
 	v := build(millionFlows()).Freeze()
 	_, want := v.Components()
-	b.Run("view", func(b *testing.B) {
-		for b.Loop() {
-			v.Components()
-		}
-	})
-	b.Run("library", func(b *testing.B) {
+	c := make(costs)
+	b.Run(library, func(b *testing.B) {
 		g := buildLibrary(millionFlows())
-		for b.Loop() {
+		c.run(b, library, func(b *testing.B) {
 			if got := libraryComponents(g); got != want {
 				b.Fatalf("the library's graph has %d components, the view %d", got, want)
 			}
-		}
+		})
+	})
+	b.Run("view", func(b *testing.B) {
+		c.run(b, "view", func(*testing.B) { v.Components() })
 	})
 }
 
@@ -346,9 +383,9 @@ func added(ts []tracer.Transfer) *Store {
 
 func BenchmarkAdd(b *testing.B) {
 	ts := millionTransfers()
-	_, heap := live(func() *Store { return added(ts) })
+	_, heap := live(func() *Store { return merged(added(ts)) })
 	for b.Loop() {
-		added(ts)
+		merged(added(ts))
 	}
 	b.ReportMetric(float64(len(ts))*float64(b.N)/b.Elapsed().Seconds(), "transfers/s")
 	b.ReportMetric(heap/float64(len(ts)), "B/transfer")
@@ -366,29 +403,28 @@ func BenchmarkRows(b *testing.B) {
 }
 
 func BenchmarkSnapshot(b *testing.B) {
-	for name, s := range map[string]*Store{"flows": build(millionFlows()), "transfers": added(millionTransfers())} {
+	of := func(name string, s *Store) {
 		var file bytes.Buffer
 		if err := s.WriteSnapshot(&file); err != nil {
 			b.Fatal(err)
 		}
-		perItem := float64(file.Len()) / million
-		b.Run(name+"/write", func(b *testing.B) {
-			for b.Loop() {
-				if err := s.WriteSnapshot(io.Discard); err != nil {
-					b.Fatal(err)
+		run := func(what string, f func() error) {
+			b.Run(name+"/"+what, func(b *testing.B) {
+				for b.Loop() {
+					if err := f(); err != nil {
+						b.Fatal(err)
+					}
 				}
-			}
-			b.SetBytes(int64(file.Len()))
-			b.ReportMetric(perItem, "B/item")
-		})
-		b.Run(name+"/read", func(b *testing.B) {
-			for b.Loop() {
-				if _, err := ReadSnapshot(bytes.NewReader(file.Bytes())); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.SetBytes(int64(file.Len()))
-			b.ReportMetric(perItem, "B/item")
+				b.SetBytes(int64(file.Len()))
+				b.ReportMetric(float64(file.Len())/million, "B/"+name)
+			})
+		}
+		run("write", func() error { return s.WriteSnapshot(io.Discard) })
+		run("read", func() error {
+			_, err := ReadSnapshot(bytes.NewReader(file.Bytes()))
+			return err
 		})
 	}
+	of("flow", build(millionFlows()))
+	of("transfer", added(millionTransfers()))
 }

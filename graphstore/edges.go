@@ -243,15 +243,12 @@ func (s *Store) libraryEdge(source, target tracer.Wallet, head uint32, flows []F
 func (s *Store) ListEdges() ([]graph.Edge[tracer.Wallet], error) {
 	s.settle()
 	v := s.Freeze()
-	edges := make([]graph.Edge[tracer.Wallet], 0, s.heads)
+	edges := make([]graph.Edge[tracer.Wallet], 0, s.distinct)
 	flows := make([]Flow, 0, s.flows.n-len(s.freeFlows))
-	for a := range uint32(v.Len()) {
-		for _, b := range v.Out(a) {
-			head := s.head(v.order[a], v.order[b])
-			first := len(flows)
-			flows = s.flowsOf(flows, head)
-			edges = append(edges, s.libraryEdge(v.Wallet(a), v.Wallet(b), head, flows[first:len(flows):len(flows)]))
-		}
+	for p, head := range s.heads(v) {
+		first := len(flows)
+		flows = s.flowsOf(flows, head)
+		edges = append(edges, s.libraryEdge(v.Wallet(p.from), v.Wallet(p.to), head, flows[first:len(flows):len(flows)]))
 	}
 	return edges, nil
 }
@@ -259,7 +256,7 @@ func (s *Store) ListEdges() ([]graph.Edge[tracer.Wallet], error) {
 // EdgeCount returns how many edges there are.
 func (s *Store) EdgeCount() (int, error) {
 	s.settle()
-	return s.heads, nil
+	return s.distinct, nil
 }
 
 // CreatesCycle reports whether an edge from source to target would close a

@@ -75,7 +75,7 @@ func randomFlow(rng *rand.Rand, asset int) Flow {
 	if asset > 0 {
 		a = tracer.TokenOf(1, common.Address{byte(asset)})
 	}
-	return Flow{Asset: a, Amount: uint256.Int{rng.Uint64(), rng.Uint64() >> rng.UintN(64)}, Transfers: rng.Uint32() >> rng.UintN(32), First: rng.Uint64N(100), Last: rng.Uint64() >> rng.UintN(60)}
+	return Flow{Asset: a, Amount: uint256.Int{rng.Uint64(), rng.Uint64() >> rng.UintN(64)}, Transfers: rng.Uint32() >> (4 + rng.UintN(28)), First: rng.Uint64N(100), Last: rng.Uint64() >> rng.UintN(60)}
 }
 
 // The same random calls on the library's own store and on ours.
@@ -272,5 +272,51 @@ func TestRemoveVertexOfTransfer(t *testing.T) {
 	}
 	if n, _ := s.EdgeCount(); n != 0 {
 		t.Errorf("a fee makes %d edges, want 0", n)
+	}
+}
+
+// What the library asks a store first, and a caller of the store need not.
+func TestAddEdgeAlone(t *testing.T) {
+	s := New()
+	p := Pair{wallet(1), wallet(2)}
+	s.AddFlows(one(p, Flow{Asset: tracer.NativeOf(1), Transfers: 3}))
+	edge := graph.Edge[tracer.Wallet]{Source: p.From, Target: p.To}
+	if err := s.AddEdge(p.From, p.To, edge); !errors.Is(err, graph.ErrEdgeAlreadyExists) {
+		t.Errorf("AddEdge where a flow waits: %v, want %v", err, graph.ErrEdgeAlreadyExists)
+	}
+	if err := s.AddEdge(p.To, p.From, edge); err != nil {
+		t.Errorf("AddEdge the other way: %v", err)
+	}
+	if n, _ := s.EdgeCount(); n != 2 {
+		t.Errorf("%d edges, want 2", n)
+	}
+}
+
+// A wallet that was removed is back when it has a flow or a transfer.
+func TestRemovedWalletComesBack(t *testing.T) {
+	p := Pair{wallet(1), wallet(2)}
+	for _, add := range []func(*Store){
+		func(s *Store) { s.AddFlows(one(p, Flow{Asset: tracer.NativeOf(1), Transfers: 1})) },
+		func(s *Store) {
+			s.Add([]tracer.Transfer{{Asset: tracer.NativeOf(1), From: p.From.Address, To: p.To.Address, Amount: *uint256.NewInt(1), Kind: tracer.KindNative}})
+		},
+		func(s *Store) { addVertices(s.Graph(), p) },
+	} {
+		s := New()
+		addVertices(s.Graph(), p)
+		for _, w := range []tracer.Wallet{p.From, p.To} {
+			if err := s.RemoveVertex(w); err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := s.WalletID(w); ok {
+				t.Fatalf("%v is still there", w)
+			}
+		}
+		add(s)
+		from, ok1 := s.WalletID(p.From)
+		to, ok2 := s.WalletID(p.To)
+		if !ok1 || !ok2 || from != 0 || to != 1 || s.Freeze().Len() != 2 {
+			t.Errorf("the wallets have the numbers %d, %t and %d, %t, and the view has %d", from, ok1, to, ok2, s.Freeze().Len())
+		}
 	}
 }

@@ -285,23 +285,21 @@ func (s *Store) encodeFlows(e *encoder, view *View, assets []uint32) {
 		rows = rows[:0]
 	}
 	e.uvarint(uint64(s.flows.n - len(s.freeFlows)))
-	for a := range uint32(view.Len()) {
-		for _, b := range view.Out(a) {
-			values = values[:0]
-			for id, ok := s.head(view.order[a], view.order[b]), true; ok; id, ok = s.next(id) {
-				v := s.value(s.flows.at(id))
-				if v.asset == bare {
-					v.asset = 0
-				} else {
-					v.asset = assets[v.asset] + 1
-				}
-				values = append(values, v)
+	for p, head := range s.heads(view) {
+		values = values[:0]
+		for id, ok := head, true; ok; id, ok = s.next(id) {
+			v := s.value(s.flows.at(id))
+			if v.asset == bare {
+				v.asset = 0
+			} else {
+				v.asset = assets[v.asset] + 1
 			}
-			slices.SortFunc(values, func(a, b flowValue) int { return cmp.Compare(a.asset, b.asset) })
-			for _, v := range values {
-				if rows = append(rows, row{a, b, v}); len(rows) == groupLen {
-					write()
-				}
+			values = append(values, v)
+		}
+		slices.SortFunc(values, func(a, b flowValue) int { return cmp.Compare(a.asset, b.asset) })
+		for _, v := range values {
+			if rows = append(rows, row{p.from, p.to, v}); len(rows) == groupLen {
+				write()
 			}
 		}
 	}

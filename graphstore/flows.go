@@ -28,6 +28,7 @@ type Flow struct {
 // from a wallet to itself.
 func (s *Store) AddFlows(flows iter.Seq2[Pair, Flow]) {
 	s.ownFlows = true
+	defer s.changed() // also if the sequence panics
 	in := new(intake)
 	for p, f := range flows {
 		i := in.n
@@ -42,7 +43,6 @@ func (s *Store) AddFlows(flows iter.Seq2[Pair, Flow]) {
 		}
 	}
 	s.take(in)
-	s.changed()
 }
 
 // An intake is flows on their way into the store. Nearly all of the time goes
@@ -84,17 +84,50 @@ func (s *Store) Flows() iter.Seq2[Pair, Flow] {
 	return func(yield func(Pair, Flow) bool) {
 		s.settle()
 		v := s.Freeze()
-		var buf []Flow
-		for a := range uint32(v.Len()) {
-			for _, b := range v.Out(a) {
-				buf = s.flowsOf(buf[:0], s.head(v.order[a], v.order[b]))
-				for _, f := range buf {
-					if !yield(Pair{v.Wallet(a), v.Wallet(b)}, f) {
-						return
-					}
+		var flows []Flow
+		for p, head := range s.heads(v) {
+			flows = s.flowsOf(flows[:0], head)
+			for _, f := range flows {
+				if !yield(Pair{v.Wallet(p.from), v.Wallet(p.to)}, f) {
+					return
 				}
 			}
 		}
+	}
+}
+
+// heads yields the pairs of the view in order, by the view's numbers, with
+// their heads.
+func (s *Store) heads(v *View) iter.Seq2[pair, uint32] {
+	return func(yield func(pair, uint32) bool) {
+		var b batch // of which it uses what a search needs
+		var of [batchLen]pair
+		var ids [batchLen]uint32
+		flush := func() bool {
+			s.hashBatch(&b)
+			s.flowIndex.guess(ids[:b.n], b.hashes[:])
+			for _, id := range ids[:b.n] {
+				id = min(id, uint32(s.flows.n-1))
+				b.touched ^= s.pairs.at(id).from ^ s.flows.at(id).first
+			}
+			for i := range b.n {
+				head, _ := s.findPair(b.pairs[i], b.hashes[i])
+				if !yield(of[i], head) {
+					return false
+				}
+			}
+			b.n = 0
+			return true
+		}
+		for from := range uint32(v.Len()) {
+			for _, to := range v.Out(from) {
+				of[b.n], b.pairs[b.n] = pair{from, to}, pair{v.order[from], v.order[to]}
+				if b.n++; b.n == batchLen && !flush() {
+					return
+				}
+			}
+		}
+		flush()
 	}
 }
 

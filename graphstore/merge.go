@@ -60,7 +60,7 @@ func (r *flowRow) code() uint16 { return r.asset &^ extra }
 func (s *Store) value(r *flowRow) flowValue {
 	switch r.code() {
 	case codeWide:
-		return s.wideFlows[r.amount[0]]
+		return *s.wideFlows.at(r.amount[0])
 	case codeBare:
 		return flowValue{asset: bare, count: uint32(r.count)}
 	}
@@ -89,7 +89,7 @@ func (s *Store) setValue(r *flowRow, v *flowValue) {
 		s.freeWide = append(s.freeWide, slot)
 	case ok:
 	case wide:
-		s.wideFlows[slot] = *v
+		*s.wideFlows.at(slot) = *v
 	default:
 		r.setWide(s.addWide(v))
 	}
@@ -104,17 +104,16 @@ func (s *Store) addWide(v *flowValue) uint32 {
 	if n := len(s.freeWide); n > 0 {
 		slot := s.freeWide[n-1]
 		s.freeWide = s.freeWide[:n-1]
-		s.wideFlows[slot] = *v
+		*s.wideFlows.at(slot) = *v
 		return slot
 	}
-	s.wideFlows = append(s.wideFlows, *v)
-	return uint32(len(s.wideFlows) - 1)
+	return s.wideFlows.add(*v)
 }
 
 func (s *Store) assetOf(r *flowRow) uint32 {
 	switch c := r.code(); c {
 	case codeWide:
-		return s.wideFlows[r.amount[0]].asset
+		return s.wideFlows.at(r.amount[0]).asset
 	case codeBare:
 		return bare
 	default:
@@ -202,9 +201,9 @@ func (s *Store) mergeInto(head uint32, v *flowValue) {
 		s.addValue(s.flows.at(id), v)
 		return
 	}
-	extra := flowRow{asset: extra}
-	s.setValue(&extra, v)
-	id := s.insertRow(p, h, extra)
+	row := flowRow{asset: extra}
+	s.setValue(&row, v)
+	id := s.insertRow(p, h, row)
 	if s.nextFlow == nil {
 		s.nextFlow = make(map[uint32]uint32)
 	}
@@ -236,7 +235,7 @@ func (s *Store) insertPair(p pair, h uint64, v *flowValue) {
 	var r flowRow
 	s.setValue(&r, v)
 	s.insertRow(p, h, r)
-	s.heads++
+	s.distinct++
 }
 
 // insertRow adds a flow that the store does not have, given the hash by which
@@ -274,7 +273,7 @@ func (s *Store) removePair(head uint32) {
 		s.freeFlows = append(s.freeFlows, id)
 		id, ok = s.cutNext(id)
 	}
-	s.heads--
+	s.distinct--
 }
 
 // cutNext is next, and forgets it.
@@ -288,7 +287,7 @@ func (s *Store) cutNext(id uint32) (uint32, bool) {
 // store that is only filled, searched, or read in chain order needs no index of
 // its pairs. But no more than this wait, or than are merged, so that a store
 // into which the same flows come again and again stays small.
-const maxWaiting = 1 << 22
+const maxWaiting = 1 << 21
 
 // settle merges the flows that wait. Whoever asks for a flow by its wallets
 // calls it first.
@@ -307,52 +306,39 @@ func (s *Store) merge() {
 	if waiting := s.flows.n - s.merged; waiting > s.flowIndex.room-s.flowIndex.n {
 		s.growFlows(newIndex(s.flowIndex.n + waiting))
 	}
+	var b batch
 	// Those that are merged take the places of those that have been read.
 	pairs, flows := s.pairs, s.flows
 	s.pairs.n, s.flows.n = s.merged, s.merged
-	var b batch
-	for i := uint32(s.merged); int(i) < flows.n; i += batchLen {
-		b.n = min(batchLen, flows.n-int(i))
-		for j := range b.n {
-			b.pairs[j], b.rows[j] = *pairs.at(i + uint32(j)), *flows.at(i + uint32(j))
-		}
-		s.hashBatch(&b)
-		for j := range b.n {
-			head, ok := s.findPair(b.pairs[j], b.hashes[j])
-			if !ok {
-				s.insertRow(b.pairs[j], b.hashes[j], b.rows[j])
-				s.heads++
-				continue
-			}
-			r := &b.rows[j]
-			v := s.value(r)
-			if r.code() == codeWide {
-				s.freeWide = append(s.freeWide, r.amount[0])
-			}
-			s.mergeInto(head, &v)
-		}
+	for i := s.merged; i < flows.n; i++ {
+		s.mergeRow(&b, *pairs.at(uint32(i)), *flows.at(uint32(i)))
 	}
+	s.mergeBatch(&b)
 	s.pairs.trim()
 	s.flows.trim()
-	s.derive()
+	for ; s.derived < s.transfers.n; s.derived++ {
+		n := uint32(s.derived)
+		t := s.transfers.at(n)
+		amount := s.amount(t)
+		if !s.pays(t, &amount) {
+			continue
+		}
+		var r flowRow
+		block := s.blocks.at(s.place(n, t).block).number
+		s.setValue(&r, &flowValue{asset: t.asset, count: 1, amount: amount, first: block, last: block})
+		s.mergeRow(&b, pair{t.from, t.to}, r)
+	}
+	s.mergeBatch(&b)
 	s.settled.Store(true)
 }
 
-// derive merges what follows from the transfers.
-func (s *Store) derive() {
-	for ; s.derived < s.transfers.n; s.derived++ {
-		n := uint32(s.derived)
-		r := s.transfers.at(n)
-		t := tracer.Transfer{
-			Asset: *s.assets.at(r.asset), From: s.wallets.at(r.from).Address, To: s.wallets.at(r.to).Address,
-			Amount: s.amount(r), Kind: r.kind,
-		}
-		if t.Counts() && t.Kind != tracer.KindFee {
-			p := pair{r.from, r.to}
-			block := s.blocks.at(s.place(n, r).block).number
-			s.mergeFlow(p, s.hashPair(p), &flowValue{asset: r.asset, count: 1, amount: t.Amount, first: block, last: block})
-		}
+// pays reports whether a transfer is part of a flow: see [Store.Add].
+func (s *Store) pays(r *transferRow, amount *uint256.Int) bool {
+	t := tracer.Transfer{
+		Asset: *s.assets.at(r.asset), From: s.wallets.at(r.from).Address, To: s.wallets.at(r.to).Address,
+		Amount: *amount, Kind: r.kind,
 	}
+	return t.Counts() && t.Kind != tracer.KindFee
 }
 
 // A batch is flows on their way to be merged, many at once as in an [intake].
@@ -364,12 +350,39 @@ type batch struct {
 	touched uint32
 }
 
+func (s *Store) mergeRow(b *batch, p pair, r flowRow) {
+	b.pairs[b.n], b.rows[b.n] = p, r
+	if b.n++; b.n == batchLen {
+		s.mergeBatch(b)
+	}
+}
+
+// hashBatch hashes the pairs of b and reads the slots where they are found.
 func (s *Store) hashBatch(b *batch) {
 	x, touched := &s.flowIndex, uint32(0)
-	for i := range b.n {
-		h := s.hashPair(b.pairs[i])
-		b.hashes[i] = h
-		touched ^= x.slots[x.home(h)]
+	for i, p := range b.pairs[:b.n] {
+		b.hashes[i] = s.hashPair(p)
+		touched ^= x.slots[x.home(b.hashes[i])]
 	}
-	b.touched = touched
+	b.touched = touched // or nobody would read them
+}
+
+// mergeBatch merges the flows of b and empties it.
+func (s *Store) mergeBatch(b *batch) {
+	s.hashBatch(b)
+	for i := range b.n {
+		r := &b.rows[i]
+		head, ok := s.findPair(b.pairs[i], b.hashes[i])
+		if !ok {
+			s.insertRow(b.pairs[i], b.hashes[i], *r)
+			s.distinct++
+			continue
+		}
+		v := s.value(r)
+		if r.code() == codeWide {
+			s.freeWide = append(s.freeWide, r.amount[0])
+		}
+		s.mergeInto(head, &v)
+	}
+	b.n = 0
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/iotest"
 
@@ -214,6 +216,9 @@ func TestOldSnapshots(t *testing.T) {
 		t.Fatalf("%d snapshots in testdata, %v, want one of each of %d versions", len(files), err, version)
 	}
 	want := golden()
+	if b, err := os.ReadFile(files[version-1]); err != nil || !bytes.Equal(snapshot(t, want), b) {
+		t.Errorf("%s is not what this version writes, byte for byte: %v", files[version-1], err)
+	}
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -302,31 +307,80 @@ func TestWriteSnapshotFails(t *testing.T) {
 	}
 }
 
+// dense returns stores that take much room for the length of their snapshots:
+// rows that are short, alike, and many.
+func dense() map[string]*Store {
+	const n = 300
+	flows := func(f func(i, j int) Flow) *Store {
+		s := New()
+		s.AddFlows(func(yield func(Pair, Flow) bool) {
+			for i := range n {
+				for j := range n {
+					yield(Pair{wallet(i), wallet(j)}, f(i, j))
+				}
+			}
+		})
+		return s
+	}
+	native := tracer.NativeOf(1)
+	assets := New()
+	assets.AddFlows(func(yield func(Pair, Flow) bool) {
+		for i := range n * n {
+			yield(Pair{wallet(1), wallet(2)}, Flow{Asset: tracer.TokenOf(1, common.Address{0: byte(i >> 16), 1: byte(i >> 8), 2: byte(i)})})
+		}
+	})
+	ts := make([]tracer.Transfer, n*n)
+	texts := slices.Clone(ts)
+	for i := range ts {
+		ts[i] = tracer.Transfer{Asset: native, From: wallet(i / n).Address, To: wallet(i % n).Address, Kind: tracer.KindToken, Position: strconv.Itoa(i), Amount: *uint256.NewInt(1)}
+		texts[i] = tracer.Transfer{Asset: native, Kind: tracer.KindInternal, Position: fmt.Sprintf("%05x.", i)}
+	}
+	strays := slices.Clone(ts)
+	for i := range strays {
+		strays[i].TxIndex = uint32(i & 1)
+	}
+	return map[string]*Store{
+		"flows":                  flows(func(int, int) Flow { return Flow{Asset: native} }),
+		"flows too wide":         flows(func(int, int) Flow { return Flow{Asset: native, Transfers: 1 << 16} }),
+		"assets of a pair":       assets,
+		"transfers":              added(ts),
+		"transfers out of place": added(strays),
+		"text positions":         added(texts),
+	}
+}
+
 // A small file cannot make the reader use much memory, be it by what it
-// claims or by what it decompresses to.
+// claims, by what it decompresses to, or by what that becomes.
 func TestReadSnapshotMemory(t *testing.T) {
-	tests := []struct {
-		name string
-		file []byte
-	}{
-		{"claims a billion wallets", encoded(t, func(e *encoder) { e.uvarint(1_000_000_000); e.bytes(make([]byte, 1000)) })},
-		{"a long position", encoded(t, func(e *encoder) {
+	files := map[string][]byte{
+		"claims a billion wallets": encoded(t, func(e *encoder) { e.uvarint(1_000_000_000); e.bytes(make([]byte, 1000)) }),
+		"a long position": encoded(t, func(e *encoder) {
 			e.bytes([]byte{0, 0, 0, 1})
 			e.uvarint(math.MaxUint64)
 			e.bytes(make([]byte, 3*blockLen))
-		})},
+		}),
 	}
-	for _, tt := range tests {
+	bad := len(files)
+	for name, s := range dense() {
+		files[name] = snapshot(t, s)
+	}
+	for name, file := range files {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := ReadSnapshot(bytes.NewReader(tt.file))
+		s, err := ReadSnapshot(bytes.NewReader(file))
+		if err == nil {
+			s.settle()
+		} else if bad--; !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v, want %v", name, err, ErrCorrupt)
+		}
 		runtime.ReadMemStats(&after)
-		if !errors.Is(err, ErrCorrupt) {
-			t.Errorf("%s: %v, want %v", tt.name, err, ErrCorrupt)
+		used := after.TotalAlloc - before.TotalAlloc
+		if most := uint64(4<<20 + 300*len(file)); used > most {
+			t.Errorf("%s: %d bytes used for a file of %d, want at most %d", name, used, len(file), most)
 		}
-		if used, most := after.TotalAlloc-before.TotalAlloc, uint64(32<<20+300*len(tt.file)); used > most {
-			t.Errorf("%s: %d bytes used for a file of %d, want at most %d", tt.name, used, len(tt.file), most)
-		}
+	}
+	if bad != 0 {
+		t.Errorf("%d files that are bad were read", bad)
 	}
 	// What compresses more than the format allows takes room in the file.
 	zeros := encoded(t, func(e *encoder) { e.bytes(make([]byte, 4*blockLen)) })

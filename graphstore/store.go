@@ -56,10 +56,10 @@ type Store struct {
 	derived   int
 	flowIndex index
 	nextFlow  map[uint32]uint32 // from a flow to another of the same pair
-	wideFlows []flowValue       // those that do not fit a flowRow
+	wideFlows column[flowValue] // those that do not fit a flowRow
 	freeWide  []uint32
 	freeFlows []uint32
-	heads     int  // pairs that are merged
+	distinct  int  // pairs that are merged
 	ownFlows  bool // there are flows that do not follow from the transfers
 
 	// What is built on the first read; mu guards the building.
@@ -101,7 +101,7 @@ func (s *Store) Wallet(id uint32) tracer.Wallet { return *s.wallets.at(id) }
 // WalletID returns the number of a wallet, if the store has it.
 func (s *Store) WalletID(w tracer.Wallet) (uint32, bool) {
 	for _, id := range s.lastWallets {
-		if int(id) < s.wallets.n && sameWallet(s.wallets.at(id), &w) {
+		if id < uint32(s.wallets.n) && sameWallet(s.wallets.at(id), &w) {
 			return id, !s.isGone(id)
 		}
 	}
@@ -148,7 +148,7 @@ func (s *Store) wallet(w *tracer.Wallet) uint32 {
 
 // walletGuessed is wallet, given the hash and a number that may be the one.
 func (s *Store) walletGuessed(w *tracer.Wallet, h uint64, guess uint32) uint32 {
-	if int(guess) < s.wallets.n && sameWallet(s.wallets.at(guess), w) && len(s.gone) == 0 {
+	if guess < uint32(s.wallets.n) && sameWallet(s.wallets.at(guess), w) && len(s.gone) == 0 {
 		return guess
 	}
 	return s.walletHashed(w, h)
@@ -202,7 +202,7 @@ func (s *Store) findAsset(a *tracer.Asset, h uint64) (uint32, bool) {
 
 // asset returns the number of a, a new one if need be.
 func (s *Store) asset(a *tracer.Asset) uint32 {
-	if last := s.lastAsset; int(last) < s.assets.n && sameAsset(s.assets.at(last), a) {
+	if last := s.lastAsset; last < uint32(s.assets.n) && sameAsset(s.assets.at(last), a) {
 		return last
 	}
 	id := s.assetHashed(a, s.keys.asset(a))

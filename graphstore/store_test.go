@@ -12,6 +12,7 @@ import (
 
 	"scamtrace/tracer"
 
+	"github.com/dominikbraun/graph"
 	"github.com/ethereum/go-ethereum/common"
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/holiman/uint256"
@@ -110,10 +111,12 @@ func naiveFlows(ts []tracer.Transfer) []pairFlow {
 	for k, f := range sums {
 		all = append(all, pairFlow{k.Pair, f})
 	}
-	slices.SortFunc(all, func(a, b pairFlow) int {
-		return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To), a.Asset.Compare(b.Asset))
-	})
+	slices.SortFunc(all, comparePairFlows)
 	return all
+}
+
+func comparePairFlows(a, b pairFlow) int {
+	return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To), a.Asset.Compare(b.Asset))
 }
 
 func allFlows(s *Store) []pairFlow {
@@ -338,6 +341,197 @@ func TestAddFlowsEqualsAdd(t *testing.T) {
 	}
 }
 
+// Wallets and assets that differ in one bit, wherever it is, are different.
+func TestOneBit(t *testing.T) {
+	base := tracer.Wallet{Chain: 0x0102_0304_0506_0708, Address: common.HexToAddress("0xdAC17F958D2ee523a2206206994597C13D831ec7")}
+	wallets := []tracer.Wallet{base}
+	for bit := range 64 {
+		w := base
+		w.Chain ^= 1 << bit
+		wallets = append(wallets, w)
+	}
+	for bit := range 160 {
+		w := base
+		w.Address[bit/8] ^= 1 << (bit % 8)
+		wallets = append(wallets, w)
+	}
+	s, assets := New(), New()
+	for range 2 { // unknown, and known
+		for i, w := range wallets {
+			for kind := range tracer.AssetKind(4) {
+				a := tracer.Asset{Chain: w.Chain, Token: w.Address, Kind: kind}
+				if got, want := assets.asset(&a), uint32(i)*4+uint32(kind); got != want {
+					t.Fatalf("asset(%v) = %d, want %d", a, got, want)
+				}
+			}
+			s.AddFlows(one(Pair{w, w}, Flow{Asset: tracer.NativeOf(1), Transfers: 1}))
+			if got, ok := s.WalletID(w); !ok || got != uint32(i) || s.Wallets() < i+1 || s.Wallet(got) != w {
+				t.Fatalf("WalletID(%v) = %d, %t, want %d", w, got, ok, i)
+			}
+		}
+	}
+	if got := s.Wallets(); got != len(wallets) {
+		t.Errorf("%d wallets, want %d", got, len(wallets))
+	}
+}
+
+// Flows that wait to be merged are in every answer, whatever is asked first
+// and whatever was added, changed and removed between.
+func TestFlowsWait(t *testing.T) {
+	for seed := range uint64(40) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		ts := world(rng, 120)
+		s := New()
+		g := s.Graph()
+		want := make(map[Pair]map[tracer.Asset]Flow)
+		merge := func(p Pair, f Flow) {
+			if want[p] == nil {
+				want[p] = make(map[tracer.Asset]Flow)
+			}
+			old, ok := want[p][f.Asset]
+			if ok {
+				f.Transfers, f.First, f.Last = f.Transfers+old.Transfers, min(f.First, old.First), max(f.Last, old.Last)
+				if _, over := f.Amount.AddOverflow(&f.Amount, &old.Amount); over {
+					f.Amount.SetAllOne()
+				}
+			}
+			want[p][f.Asset] = f
+		}
+		pick := func() tracer.Wallet {
+			return tracer.Wallet{Chain: 1, Address: common.Address{19: byte(rng.IntN(12))}}
+		}
+		for range 60 {
+			switch rng.IntN(8) {
+			case 0, 1:
+				n := rng.IntN(len(ts) + 1)
+				s.Add(ts[:n])
+				for _, f := range naiveFlows(ts[:n]) {
+					merge(f.Pair, f.Flow)
+				}
+				ts = ts[n:]
+			case 2, 3, 4:
+				s.AddFlows(func(yield func(Pair, Flow) bool) {
+					for range rng.IntN(2 * batchLen) {
+						p, f := Pair{pick(), pick()}, randomFlow(rng, rng.IntN(3))
+						merge(p, f)
+						if !yield(p, f) {
+							return
+						}
+					}
+				})
+			case 5:
+				p, f := Pair{pick(), pick()}, randomFlow(rng, rng.IntN(3))
+				addVertices(g, p)
+				if err := g.AddEdge(p.From, p.To, graph.EdgeData(f)); (err == nil) != (want[p] == nil) {
+					t.Fatalf("seed %d: AddEdge of %v: %v, and %d flows are there", seed, p, err, len(want[p]))
+				} else if err == nil {
+					merge(p, f)
+				}
+			case 6:
+				p := Pair{pick(), pick()}
+				if err := g.RemoveEdge(p.From, p.To); (err == nil) != (want[p] != nil) {
+					t.Fatalf("seed %d: RemoveEdge of %v: %v, and %d flows are there", seed, p, err, len(want[p]))
+				}
+				delete(want, p)
+			case 7:
+				v := s.Freeze()
+				if v.Pairs() != len(want) {
+					t.Fatalf("seed %d: the view has %d pairs, want %d", seed, v.Pairs(), len(want))
+				}
+			}
+			if rng.IntN(10) > 0 {
+				continue
+			}
+			var flows []pairFlow
+			for p, m := range want {
+				for _, f := range m {
+					flows = append(flows, pairFlow{p, f})
+				}
+			}
+			slices.SortFunc(flows, comparePairFlows)
+			if got := allFlows(s); !slices.Equal(got, flows) {
+				t.Fatalf("seed %d: Flows differ: %s", seed, gocmp.Diff(flows, got))
+			}
+			if n, _ := s.EdgeCount(); n != len(want) {
+				t.Fatalf("seed %d: EdgeCount() = %d, want %d", seed, n, len(want))
+			}
+		}
+	}
+}
+
+// The same flows again and again take no more room than once, too wide for a
+// row or not.
+func TestFlowsThatRepeat(t *testing.T) {
+	s := New()
+	const pairs, rounds = 1 << 10, maxWaiting>>10 + 1
+	amount := func(i int) uint256.Int { return uint256.Int{0: 1, 3: uint64(i % 2)} }
+	s.AddFlows(func(yield func(Pair, Flow) bool) {
+		for i := range pairs * rounds {
+			yield(Pair{wallet(i % pairs), wallet(0)}, Flow{Asset: tracer.NativeOf(1), Amount: amount(i), Transfers: 1})
+		}
+	})
+	if s.flows.n > 2*pairs || len(s.flows.pieces) > 2 {
+		t.Errorf("%d rows in %d pieces for %d flows", s.flows.n, len(s.flows.pieces), pairs)
+	}
+	n := 0
+	for _, f := range s.Flows() {
+		want := amount(n)
+		want.Mul(&want, uint256.NewInt(rounds))
+		if f.Transfers != rounds || f.Amount != want {
+			t.Fatalf("flow %d is %v, want %d transfers of %v", n, f, rounds, want)
+		}
+		n++
+	}
+	if used := s.wideFlows.n - len(s.freeWide); n != pairs || used != pairs/2 {
+		t.Errorf("%d flows, %d of them wide, want %d and half of them", n, used, pairs)
+	}
+}
+
+// A sequence that panics leaves a store that works.
+func TestAddFlowsPanics(t *testing.T) {
+	s := New()
+	func() {
+		defer func() { recover() }()
+		s.AddFlows(func(yield func(Pair, Flow) bool) {
+			for i := range 3 * batchLen / 2 {
+				yield(Pair{wallet(i), wallet(i + 1)}, Flow{Asset: tracer.NativeOf(1), Transfers: 1})
+			}
+			panic("the file is gone")
+		})
+	}()
+	s.AddFlows(one(Pair{wallet(0), wallet(1)}, Flow{Asset: tracer.NativeOf(1), Transfers: 1}))
+	all := allFlows(s)
+	if len(all) == 0 || all[0].Transfers != 2 {
+		t.Errorf("the flow that came before and after the panic is %v, want 2 transfers", all)
+	}
+	if n, _ := s.EdgeCount(); n != len(all) {
+		t.Errorf("EdgeCount() = %d, want %d", n, len(all))
+	}
+}
+
+// What a flow and a transfer take, on any machine. The figures of doc.go are of
+// ten times as many.
+func TestHeap(t *testing.T) {
+	rs := powerLaw(100_000, 5)
+	ts := benchTransfers(100_000)
+	tests := []struct {
+		name  string
+		build func() any
+		most  float64 // bytes for each
+	}{
+		{"flow", func() any { return build(rs) }, 48},
+		{"merged flow", func() any { return merged(build(rs)) }, 56},
+		{"flow through AddEdge", func() any { return buildGraph(rs) }, 64},
+		{"transfer", func() any { return merged(added(ts)) }, 120},
+		{"pair of a view", func() any { return build(rs).Freeze() }, 56},
+	}
+	for _, tt := range tests {
+		if _, heap := live(tt.build); heap/100_000 > tt.most {
+			t.Errorf("a %s takes %.1f bytes, want at most %.1f", tt.name, heap/100_000, tt.most)
+		}
+	}
+}
+
 // A row that grows past its columns and a pair that goes away leave nothing
 // behind that the next ones could trip over.
 func TestRowsAreReused(t *testing.T) {
@@ -368,8 +562,8 @@ func TestRowsAreReused(t *testing.T) {
 			t.Fatalf("round %d: %d flows are left", round, got)
 		}
 	}
-	if s.flows.n > 73 || len(s.wideFlows) > 49 || s.flowIndex.n != 0 {
-		t.Errorf("%d rows, %d wide ones, %d in the index after the same 73 flows three times", s.flows.n, len(s.wideFlows), s.flowIndex.n)
+	if s.flows.n > 73 || s.wideFlows.n > 49 || s.flowIndex.n != 0 {
+		t.Errorf("%d rows, %d wide ones, %d in the index after the same 73 flows three times", s.flows.n, s.wideFlows.n, s.flowIndex.n)
 	}
 }
 
@@ -388,8 +582,9 @@ func TestConcurrentReads(t *testing.T) {
 				edges, _ := s.ListEdges()
 				v := s.Freeze()
 				_, components := v.Components()
-				fmt.Fprint(&b, len(slices.Collect(s.Transfers())), len(slices.Collect(s.Of(w))), len(allFlows(s)),
-					len(edges), components, v.Depths([]uint32{0}, -1), v.In(0))
+				n, _ := s.EdgeCount()
+				fmt.Fprint(&b, n, len(slices.Collect(s.Transfers())), len(slices.Collect(s.Of(w))), len(allFlows(s)),
+					len(edges), components, v.Depths([]uint32{0}, -1), v.In(0), v.Reached([]tracer.Wallet{w}, -1), v.Ways([]tracer.Wallet{w}).To(v.Wallet(0)))
 				if err := s.WriteSnapshot(&b); err != nil {
 					t.Error(err)
 				}

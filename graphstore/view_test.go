@@ -1,7 +1,9 @@
 package graphstore
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -66,40 +68,36 @@ func (g plainGraph) depths(from []tracer.Wallet, maxHops int) map[tracer.Wallet]
 	return depth
 }
 
-// path finds the first of the shortest ways by trying all.
-func (g plainGraph) path(from, to tracer.Wallet) []tracer.Wallet {
-	if _, ok := g[from]; !ok {
-		return nil
+// way finds the first of the shortest ways by trying all.
+func (g plainGraph) way(from []tracer.Wallet, to tracer.Wallet) []tracer.Wallet {
+	var ways [][]tracer.Wallet // of one length, the first to each end
+	for _, w := range from {
+		if _, ok := g[w]; ok {
+			ways = append(ways, []tracer.Wallet{w})
+		}
 	}
-	ways := [][]tracer.Wallet{{from}}
+	compare := func(a, b []tracer.Wallet) int {
+		return cmp.Or(cmp.Compare(slices.Index(from, a[0]), slices.Index(from, b[0])), slices.CompareFunc(a, b, tracer.Wallet.Compare))
+	}
 	for range g {
-		var found []tracer.Wallet
-		var next [][]tracer.Wallet
-		shortest := make(map[tracer.Wallet][]tracer.Wallet) // of the next length, the first to each end
+		slices.SortFunc(ways, compare)
+		longer := make(map[tracer.Wallet][]tracer.Wallet)
 		for _, way := range ways {
 			end := way[len(way)-1]
-			if end == to && (found == nil || comparePaths(way, found) < 0) {
-				found = way
+			if end == to {
+				return way
 			}
 			for b := range g[end] {
-				longer := append(slices.Clone(way), b)
-				if old, ok := shortest[b]; !ok || comparePaths(longer, old) < 0 {
-					shortest[b] = longer
+				next := append(slices.Clone(way), b)
+				if old, ok := longer[b]; !ok || compare(next, old) < 0 {
+					longer[b] = next
 				}
 			}
 		}
-		if found != nil {
-			return found
-		}
-		for _, way := range shortest {
-			next = append(next, way)
-		}
-		ways = next
+		ways = slices.Collect(maps.Values(longer))
 	}
 	return nil
 }
-
-func comparePaths(a, b []tracer.Wallet) int { return slices.CompareFunc(a, b, tracer.Wallet.Compare) }
 
 func TestView(t *testing.T) {
 	for seed := range uint64(60) {
@@ -197,11 +195,19 @@ func checkView(t *testing.T, rng *rand.Rand, v *View, g plainGraph) {
 
 	for range 20 {
 		a, b := pick(), pick()
-		if got, want := v.Path(a, b), g.path(a, b); !slices.Equal(got, want) {
+		if got, want := v.Path(a, b), g.way([]tracer.Wallet{a}, b); !slices.Equal(got, want) {
 			t.Fatalf("Path(%v, %v) = %v, want %v", a, b, got, want)
 		}
 	}
-	if v.Path(stranger, pick()) != nil || v.Path(pick(), stranger) != nil {
+	from := []tracer.Wallet{pick(), stranger, pick(), pick()}
+	ways := v.Ways(from)
+	for id := range uint32(v.Len()) {
+		to := v.Wallet(id)
+		if got, want := ways.To(to), g.way(from, to); !slices.Equal(got, want) {
+			t.Fatalf("Ways(%v).To(%v) = %v, want %v", from, to, got, want)
+		}
+	}
+	if v.Path(stranger, pick()) != nil || v.Path(pick(), stranger) != nil || v.Path(stranger, stranger) != nil {
 		t.Fatal("there is a path with a wallet of chain 9")
 	}
 }
@@ -256,5 +262,60 @@ func TestViewDoesNotChange(t *testing.T) {
 	wg.Wait()
 	if got := s.Freeze().Len(); got <= 30 {
 		t.Errorf("a new view has %d wallets, want more than 30", got)
+	}
+}
+
+// Nothing recurses: a way may be as long as it likes.
+func TestLongWay(t *testing.T) {
+	const n = 300_000
+	at := func(i int) tracer.Wallet {
+		return tracer.Wallet{Chain: 1, Address: common.Address{0: byte(i * 7), 17: byte(i >> 16), 18: byte(i >> 8), 19: byte(i)}}
+	}
+	s := New()
+	s.AddFlows(func(yield func(Pair, Flow) bool) {
+		for i := range n {
+			yield(Pair{at(i), at(i + 1)}, Flow{Asset: tracer.NativeOf(1), Transfers: 1})
+		}
+	})
+	v := s.Freeze()
+	if got := len(v.Path(at(0), at(n))); got != n+1 {
+		t.Errorf("the way has %d wallets, want %d", got, n+1)
+	}
+	reached := 0
+	for _, by := range v.Reached([]tracer.Wallet{at(0)}, -1)[0] {
+		reached += int(by)
+	}
+	if reached != n+1 {
+		t.Errorf("the first wallet reaches %d, want %d", reached, n+1)
+	}
+	if _, components := v.Components(); components != 1 {
+		t.Errorf("%d components, want 1", components)
+	}
+}
+
+// More wallets whose addresses begin alike than the heaps are made for, on
+// more chains than one.
+func TestViewOfLikeAddresses(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	s := New()
+	for range 400 {
+		var p Pair
+		for _, w := range []*tracer.Wallet{&p.From, &p.To} {
+			w.Chain = rng.Uint64N(3)
+			w.Address = common.Address{0: 0xde, 1: 0xad, 9: byte(rng.IntN(2)), 10: byte(rng.IntN(2)), 19: byte(rng.IntN(256))}
+			if rng.IntN(4) == 0 {
+				w.Address[1] = byte(rng.IntN(256))
+			}
+		}
+		s.AddFlows(one(p, Flow{Asset: tracer.NativeOf(1), Transfers: 1}))
+	}
+	v := s.Freeze()
+	if v.Len() != s.Wallets() {
+		t.Fatalf("%d wallets, want %d", v.Len(), s.Wallets())
+	}
+	for id := range uint32(v.Len()) {
+		if id > 0 && v.Wallet(id-1).Compare(v.Wallet(id)) >= 0 {
+			t.Fatalf("wallet %d is out of order", id)
+		}
 	}
 }

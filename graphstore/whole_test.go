@@ -3,6 +3,7 @@ package graphstore
 import (
 	"bytes"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"io"
 	"iter"
@@ -102,7 +103,7 @@ func whole(engine, file string) {
 			}
 		}
 		_, components = v.Components()
-	case "library":
+	case library:
 		g := graph.New(stringHash, graph.Directed())
 		for p, f := range records(file) {
 			addLibrary(g, p, f)
@@ -125,16 +126,28 @@ func whole(engine, file string) {
 	fmt.Println("answer", reached, components)
 }
 
+var wholeFlows = flag.Int("flows", million, "how many flows BenchmarkWhole works on")
+
+// BenchmarkWhole does the whole job in a process of its own with each engine,
+// and compares their processor times and peaks of memory. More flows than the
+// library has memory for are worked on with
+//
+//	go test -run '^$' -bench Whole/ours ./graphstore -flows 10000000
 func BenchmarkWhole(b *testing.B) {
+	rs := millionFlows()
+	if *wholeFlows != million {
+		rs = powerLaw(*wholeFlows, 1)
+	}
 	file := filepath.Join(b.TempDir(), "flows")
-	if err := writeRecords(file, millionFlows()); err != nil {
+	if err := writeRecords(file, rs); err != nil {
 		b.Fatal(err)
 	}
+	c := make(costs)
+	peaks := make(map[string]float64)
 	answers := make(map[string]string)
-	for _, engine := range []string{"ours", "library"} {
+	for _, engine := range []string{library, "ours"} {
 		b.Run(engine, func(b *testing.B) {
 			var cpu time.Duration
-			var peak float64
 			for b.Loop() {
 				cmd := exec.Command(os.Args[0])
 				cmd.Env = append(os.Environ(), engineVar+"="+engine+":"+file)
@@ -143,19 +156,21 @@ func BenchmarkWhole(b *testing.B) {
 					b.Fatalf("%v\n%s", err, out)
 				}
 				_, answer, _ := strings.Cut(string(out), "answer ")
-				answer, _, _ = strings.Cut(answer, "\n")
-				answers[engine] = answer
+				answers[engine] = strings.TrimSpace(answer)
 				cpu += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 				var kb float64
 				if _, err := fmt.Sscanf(string(out), "peak %f", &kb); err == nil {
-					peak = max(peak, kb)
+					peaks[engine] = max(peaks[engine], kb/1024)
 				}
 			}
-			b.ReportMetric(float64(cpu.Milliseconds())/float64(b.N), "cpu-ms/op")
-			b.ReportMetric(peak/1024, "peak-MiB")
+			c.report(b, engine, cpu/time.Duration(b.N))
+			b.ReportMetric(peaks[engine], "peak-MiB")
+			if lib := peaks[library]; lib > 0 && engine != library {
+				b.ReportMetric(lib/peaks[engine], "x-library-peak")
+			}
 		})
 	}
-	if a, b2 := answers["ours"], answers["library"]; a != "" && b2 != "" && a != b2 {
+	if a, b2 := answers["ours"], answers[library]; a != "" && b2 != "" && a != b2 {
 		b.Errorf("our answer is %q, the library's %q", a, b2)
 	}
 }
