@@ -1,6 +1,7 @@
 package functions
 
 import (
+	"archive/zip"
 	"bytes"
 	"compress/flate"
 	"context"
@@ -338,6 +339,16 @@ func TestFunctions(t *testing.T) {
 			}
 			if strings.Contains(string(data), sub.Reference) || strings.Contains(string(data), secret) {
 				t.Errorf("%s holds what a person gave, or a key", name)
+			}
+			if name == bundleName {
+				whole, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := report.VerifyFS(whole, public); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				continue
 			}
 			path := filepath.Join(dir, filepath.FromSlash(name))
 			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

@@ -1,6 +1,7 @@
 package functions
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -334,6 +335,14 @@ func TestSubmitToReport(t *testing.T) {
 	row := c.Reports[0]
 	if !strings.Contains(row.Sentence, "We followed $85,500.00") || !slices.Contains(row.Files, "manifest.sig") {
 		t.Errorf("the report says %q and has %q", row.Sentence, row.Files)
+	}
+	data := s.reports("ngo", id)[fmt.Sprintf("reports/%d/%s", row.Block, bundleName)]
+	whole, err := zip.NewReader(strings.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatalf("%s: %v", bundleName, err)
+	}
+	if _, err := report.VerifyFS(whole, nil); err != nil || len(whole.File) != len(row.Files)-1 {
+		t.Errorf("%s has %d of %d files, %v", bundleName, len(whole.File), len(row.Files)-1, err)
 	}
 	code, body := s.do(alice, "GET", "/v1/cases/"+id, nil)
 	if v := decode[CaseView](t, body); code != http.StatusOK || v.Status != StatusDone || v.Next.IsZero() {

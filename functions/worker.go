@@ -346,7 +346,11 @@ func (a *App) finish(ctx context.Context, c *Case, w *walk.Walk, res *walk.Resul
 	if d != nil {
 		row.Changes = d.Sentence
 	}
-	for _, f := range files {
+	whole, err := packed(files)
+	if err != nil {
+		return err
+	}
+	for _, f := range append(files, whole) {
 		if err := a.put(ctx, c.key("reports/%d/%s", row.Block, f.Name), f.Data); err != nil {
 			return err
 		}
