@@ -201,7 +201,7 @@ func TestNodeDown(t *testing.T) {
 // TestReorg: the pinned block goes away in the middle.
 func TestReorg(t *testing.T) {
 	s := newSceneWith(t, devnet.NodeOptions{ReorgDepth: 200})
-	s.App.Turn = 20 * time.Millisecond
+	s.App.Turn = 1 // over before anything is read
 	id := s.submit(alice, 1)
 	turn := func() {
 		t.Helper()
@@ -235,7 +235,7 @@ func TestReorg(t *testing.T) {
 
 	// Once more, and for the second time in one run.
 	s.fault.Store(int32(devnet.NoFault))
-	s.App.Turn = 20 * time.Millisecond
+	s.App.Turn = 1 // over before anything is read
 	id = s.submit(bob, 1)
 	for s.find1("ngo", id).State == 0 {
 		turn()
@@ -253,7 +253,7 @@ func TestReorg(t *testing.T) {
 // TestLabelsChange: a trace that has begun with other labels begins anew.
 func TestLabelsChange(t *testing.T) {
 	s := newScene(t)
-	s.App.Turn = 20 * time.Millisecond
+	s.App.Turn = 1 // over before anything is read
 	id := s.submit(alice, 1)
 	for s.find1("ngo", id).State == 0 {
 		j := s.queue.jobs[0]

@@ -406,11 +406,12 @@ func TestErasure(t *testing.T) {
 // TestErasureWhileTraced: the worker that is at it finds out, and leaves.
 func TestErasureWhileTraced(t *testing.T) {
 	s := newScene(t)
-	s.App.Turn = 20 * time.Millisecond
+	s.App.Turn = 1 // over before anything is read
 	id := s.submit(alice, 1)
 	if err := s.Work(t.Context(), s.queue.jobs[0]); err != nil {
 		t.Fatal(err)
 	}
+	s.App.Turn = time.Hour
 	if code, _ := s.do(alice, "DELETE", "/v1/cases/"+id, nil); code != http.StatusNoContent {
 		t.Fatalf("DELETE answers %d", code)
 	}
