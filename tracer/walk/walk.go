@@ -222,15 +222,15 @@ func (w *Walk) Step(ctx context.Context) (more bool, err error) {
 		if err := w.account(learn); err != nil {
 			return false, err
 		}
-		todo := w.choose()
+		todo, followed := w.choose(), w.arrived()
 		for learn() {
-			todo = w.choose()
+			todo, followed = w.choose(), w.arrived()
 		}
 		if w.lacks() && !w.may(ctx) {
 			return false, nil
 		}
 		if w.o.Progress != nil {
-			w.o.Progress(Progress{w.steps, w.wallets(), w.store.Len(), w.requests, len(todo), w.arrived()})
+			w.o.Progress(Progress{w.steps, w.wallets(), w.store.Len(), w.requests, len(todo), followed})
 		}
 		if w.done = len(todo) == 0; w.done {
 			return false, nil
