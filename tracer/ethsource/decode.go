@@ -132,6 +132,21 @@ func address(h []byte) (common.Address, bool) {
 	return common.Address(h[12:32]), [12]byte(h[:12]) == [12]byte{}
 }
 
+// positions are the numbers of the logs of most blocks, written once.
+var positions = func() (t [1024]string) {
+	for i := range t {
+		t[i] = strconv.Itoa(i)
+	}
+	return t
+}()
+
+func position(n uint64) string {
+	if n < uint64(len(positions)) {
+		return positions[n]
+	}
+	return strconv.FormatUint(n, 10)
+}
+
 // transfer decodes a log. Three topics and a word of data are ERC-20, four
 // topics and no data ERC-721; one topic and three words is how some early
 // tokens wrote it. ok is false for everything else.
@@ -141,7 +156,7 @@ func (s *Source) transfer(l *log) (t tracer.Transfer, ok bool) {
 	}
 	t = tracer.Transfer{
 		Asset: tracer.TokenOf(s.chain.ID, l.Address), Kind: tracer.KindToken, Block: l.Block, BlockHash: l.Hash,
-		Time: l.Time, Tx: l.Tx, TxIndex: uint32(l.TxIndex), Position: strconv.FormatUint(l.Index, 10),
+		Time: l.Time, Tx: l.Tx, TxIndex: uint32(l.TxIndex), Position: position(l.Index),
 	}
 	ok1, ok2 := true, true
 	switch n := l.NumTopics; {
