@@ -31,7 +31,7 @@ func TestCalls(t *testing.T) {
 		if text, ok := refusals[common.FromHex(c.Data)[0]]; ok {
 			return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":%s}`, q.ID, text)
 		}
-		return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":%q}`, q.ID, "0x"+c.Data[2:]+string(q.Params[1][3:len(q.Params[1])-1])+"f")
+		return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":%q}`, q.ID, "0x"+c.Data[2:]+string(q.Params[1][3:len(q.Params[1])-1]))
 	}
 	for name, most := range map[string]int{"any lists": 1000, "lists of ten": 10, "no lists": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestCalls(t *testing.T) {
 			}
 			for i, r := range replies {
 				kind := byte(i % 7)
-				if r.Refusal != want[kind] || r.Refusal == tracer.RefusedNot && (len(r.Data) != 3 || r.Data[1] != byte(i) || r.Data[2] != 0xdf) {
+				if r.Refusal != want[kind] || r.Refusal == tracer.RefusedNot && (len(r.Data) != 3 || r.Data[1] != byte(i) || r.Data[2] != 0x1d) {
 					t.Errorf("call %d: %+v, want refusal %d", i, r, want[kind])
 				}
 			}
