@@ -146,7 +146,7 @@ const look = `(async () => {
 })()`
 
 // hostileText runs or reorders something wherever it becomes markup.
-const hostileText = "\"><img src=x onerror=alert(1)><script>document.title='owned'</script><b onclick=alert(2)>‮gpj.exe"
+const hostileText = "\"><img src=x onerror=alert(1)><script>document.title='owned'</script><b onclick=alert(2)>\u202egpj.exe"
 
 // TestPage is an advocate's whole way through the page, in a real browser:
 // paste, recognise, confirm, progress, outcome, download, what changed, the
