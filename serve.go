@@ -28,7 +28,7 @@ type server struct {
 	workers                                  int
 	turn                                     time.Duration
 	issuer, audience, jwks, wsClaim, roClaim string
-	alertUSD                                 string
+	alertUSD, quotes                         string
 	retention                                int
 	quota                                    functions.Quota
 }
@@ -63,6 +63,7 @@ func serveCommand() *cobra.Command {
 	fs.StringVar(&s.roClaim, "role-claim", "custom:role", "the claim that names the roles")
 	fs.StringSliceVar(&s.hookHosts, "webhook-hosts", nil, "the only `HOST`s that webhooks may lead to")
 	fs.StringVar(&s.alertUSD, "alert-usd", "100", "alerts are of at least this many dollars")
+	fs.StringVar(&s.quotes, "quotes", "chainlink", "whom to ask for prices that public/prices/ does not have: chainlink (feeds on the chain itself) or none")
 	fs.IntVar(&s.retention, "retention-days", 180, "after this many days what a person gave with a case is erased")
 	fs.IntVar(&s.quota.CasesPerDay, "cases-per-day", 200, "cases and re-traces a workspace may ask for in a day")
 	return cmd
@@ -80,6 +81,9 @@ func (s *server) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	if s.workers < 1 || s.rate < 0 || s.retention < 1 || s.turn < time.Second {
 		return usage("--workers and --retention-days must be at least 1, --turn at least 1s, and --rate not negative")
+	}
+	if app.Quoters, err = functions.ParseQuotes(s.quotes); err != nil {
+		return usage("--quotes: %v", err)
 	}
 	nodes, err := functions.ParseEndpoints(s.rpc...)
 	if err != nil {

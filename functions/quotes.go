@@ -23,8 +23,9 @@ func Feeds(chain tracer.Chain, src tracer.Source) []price.Quoter {
 	return []price.Quoter{price.NewChainlink(feed, node)}
 }
 
-// parseQuotes reads a setting: chainlink, or none.
-func parseQuotes(s string) (func(tracer.Chain, tracer.Source) []price.Quoter, error) {
+// ParseQuotes reads a setting of [App.Quoters]: chainlink, which it is if empty,
+// or none.
+func ParseQuotes(s string) (func(tracer.Chain, tracer.Source) []price.Quoter, error) {
 	switch s {
 	case "", "chainlink":
 		return Feeds, nil
@@ -37,7 +38,7 @@ func parseQuotes(s string) (func(tracer.Chain, tracer.Source) []price.Quoter, er
 // WithQuotes asks for the prices that public/prices/ does not have: SCAMTRACE_QUOTES
 // is chainlink, which it is unless set, or none.
 func WithQuotes(s *Setup) {
-	q, err := parseQuotes(s.text("SCAMTRACE_QUOTES"))
+	q, err := ParseQuotes(s.text("SCAMTRACE_QUOTES"))
 	if err != nil {
 		s.bad("SCAMTRACE_QUOTES", err.Error())
 	}

@@ -141,7 +141,7 @@ func TestQuotesSetting(t *testing.T) {
 		nobody  bool
 		invalid bool
 	}{{"", false, false}, {"chainlink", false, false}, {"none", true, false}, {"defillama", true, true}} {
-		if q, err := parseQuotes(tt.text); (q == nil) != tt.nobody || (err != nil) != tt.invalid {
+		if q, err := ParseQuotes(tt.text); (q == nil) != tt.nobody || (err != nil) != tt.invalid {
 			t.Errorf("%q: somebody is asked: %v, %v", tt.text, q != nil, err)
 		}
 	}
