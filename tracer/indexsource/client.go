@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -296,9 +297,7 @@ func (c *client) once(ctx context.Context, n int, path string, query url.Values,
 	}
 	q := u.Query()
 	for _, vs := range []url.Values{query, c.query} {
-		for k, v := range vs {
-			q[k] = v
-		}
+		maps.Copy(q, vs)
 	}
 	u.RawQuery = q.Encode()
 	method, send := http.MethodGet, io.Reader(nil)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -70,6 +71,7 @@ func NewBlockscout(chain tracer.Chain, o Options) (*Explorer, error) {
 	at := "eth-rpc"
 	if o.URL == "" {
 		n.base, at = n.base.JoinPath("../..", strconv.FormatUint(chain.ID, 10), "json-rpc"), ""
+		n.secrets = secrets(n.base, o.Key)
 		c.query.Set("chain_id", strconv.FormatUint(chain.ID, 10))
 	}
 	s := &Explorer{c: c, chain: chain, node: &rpc{c: &n, path: at, batch: 1}}
@@ -157,7 +159,7 @@ func (s *Explorer) header(ctx context.Context, p *purse, n uint64) (tracer.Block
 
 // page asks for one page of rows.
 func (s *Explorer) page(ctx context.Context, p *purse, q url.Values, from, to uint64, page, size int) (rows []json.RawMessage, err error) {
-	q = cloneValues(q)
+	q = maps.Clone(q)
 	first, last := "startblock", "endblock"
 	if q.Get("module") == "logs" {
 		first, last = "fromBlock", "toBlock"
@@ -192,14 +194,6 @@ func (s *Explorer) page(ctx context.Context, p *purse, q url.Values, from, to ui
 		return s.inOrder(rows, from, to)
 	})
 	return rows, err
-}
-
-func cloneValues(q url.Values) url.Values {
-	out := make(url.Values, len(q)+5)
-	for k, v := range q {
-		out[k] = v
-	}
-	return out
 }
 
 func blockOf(row json.RawMessage) (uint64, error) {

@@ -190,8 +190,7 @@ type planning struct {
 	final []tracer.Unread // crowded: nobody is to read it
 	found []finding
 	at    map[tracer.TransferID]int // in found
-	sure  []tracer.Unread           // what the node has read: spans, and the part is what it has not
-	asked []tracer.Span             // of the node
+	sure  []tracer.Unread           // what the node was asked for
 }
 
 // A finding is a transfer and who says so.
@@ -236,11 +235,12 @@ func (w *planning) ask(ctx context.Context, s tracer.Source, who int) (asked []t
 	w.shares[who].Transfers += len(ans.Transfers)
 	w.mu.Unlock()
 	var gaps []tracer.Unread
+	unread := byWallet(ans.Unread)
 	for _, g := range w.gaps {
-		for _, u := range ans.Unread {
+		for _, u := range unread[g.Wallet] {
 			part, ok := both(g.Part, u.Part)
 			v := tracer.Unread{Span: tracer.Span{Wallet: g.Wallet, From: max(g.From, u.From), To: min(g.To, u.To)}, Part: part, Reason: u.Reason, Detail: u.Detail}
-			if !ok || u.Wallet != g.Wallet || v.From > v.To {
+			if !ok || v.From > v.To {
 				continue
 			}
 			if u.Reason == tracer.ReasonCrowded {
@@ -278,7 +278,7 @@ func (w *planning) ask(ctx context.Context, s tracer.Source, who int) (asked []t
 		for _, p := range q.Spans {
 			w.sure = append(w.sure, tracer.Unread{Span: p})
 		}
-		w.believe(ans.Unread)
+		w.believe(unread)
 	}
 	w.gaps = gaps
 	return q.Spans, err
@@ -315,14 +315,23 @@ func partOf(t *tracer.Transfer) tracer.Part {
 	return tracer.PartNative
 }
 
+func byWallet(us []tracer.Unread) map[common.Address][]tracer.Unread {
+	of := make(map[common.Address][]tracer.Unread)
+	for _, u := range us {
+		of[u.Wallet] = append(of[u.Wallet], u)
+	}
+	return of
+}
+
 // believe drops what only others say where the node was asked and shows it not.
-func (w *planning) believe(unread []tracer.Unread) {
-	holds := func(us []tracer.Unread, a common.Address, block uint64, part tracer.Part) bool {
+func (w *planning) believe(unread map[common.Address][]tracer.Unread) {
+	holds := func(us []tracer.Unread, block uint64, part tracer.Part) bool {
 		return slices.ContainsFunc(us, func(u tracer.Unread) bool {
 			_, ok := both(u.Part, part)
-			return ok && u.Wallet == a && u.From <= block && block <= u.To
+			return ok && u.From <= block && block <= u.To
 		})
 	}
+	sure := byWallet(w.sure)
 	kept := w.found[:0]
 	clear(w.at)
 	for _, f := range w.found {
@@ -331,7 +340,7 @@ func (w *planning) believe(unread []tracer.Unread) {
 			if a == f.To && f.Kind == tracer.KindFee && f.From != f.To {
 				continue
 			}
-			denied = denied || !f.sure && holds(w.sure, a, f.Block, tracer.PartAll) && !holds(unread, a, f.Block, partOf(&f.Transfer))
+			denied = denied || !f.sure && holds(sure[a], f.Block, tracer.PartAll) && !holds(unread[a], f.Block, partOf(&f.Transfer))
 		}
 		if !denied {
 			w.at[f.ID()] = len(kept)
@@ -370,9 +379,15 @@ func (w *planning) finish(ctx context.Context) error {
 // wallet's nonce and balance. Those that the node has read are not looked at.
 func (w *planning) check(ctx context.Context, states StateSource, asked []tracer.Span) ([]tracer.Span, error) {
 	var spans []tracer.Span
+	crowded, gaps := byWallet(w.final), byWallet(w.gaps)
+	read := make(map[tracer.Span]bool)
+	for _, p := range asked {
+		read[p] = true
+	}
 	for _, p := range w.r.spans {
-		for _, u := range w.final {
-			if u.Wallet == p.Wallet && u.From <= p.To && u.To >= p.From {
+		whole := p
+		for _, u := range crowded[p.Wallet] {
+			if u.From <= p.To && u.To >= p.From {
 				if u.From <= p.From {
 					p.From, p.To = 1, 0
 					break
@@ -380,10 +395,10 @@ func (w *planning) check(ctx context.Context, states StateSource, asked []tracer
 				p.To = u.From - 1
 			}
 		}
-		open := slices.ContainsFunc(w.gaps, func(u tracer.Unread) bool {
-			return u.Wallet == p.Wallet && u.From <= p.To && u.To >= p.From && u.Part != tracer.PartTokens
+		open := slices.ContainsFunc(gaps[p.Wallet], func(u tracer.Unread) bool {
+			return u.From <= p.To && u.To >= p.From && u.Part != tracer.PartTokens
 		})
-		if p.From <= p.To && !open && !slices.Contains(asked, p) {
+		if p.From <= p.To && !open && !read[whole] {
 			spans = append(spans, p)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"scamtrace/tracer"
 
@@ -43,6 +44,9 @@ const (
 	// so many in each second.
 	sqdBurst = 10
 	sqdRate  = 1
+	// sqdNear is how far spans may be from each other to be read in one stream:
+	// scanning is cheap there, and requests are few.
+	sqdNear = 7 * 24 * time.Hour
 )
 
 // NewSQD makes a source of a chain's dataset, which [Options.URL] names with its
@@ -217,7 +221,7 @@ func (s *SQD) Transfers(ctx context.Context, q tracer.Query) (tracer.Answer, err
 			break
 		}
 	}
-	if failed == nil {
+	if failed == nil || failed == errEnough {
 		failed = context.Cause(ctx)
 	}
 	return r.answer(p.spent), failed
@@ -230,7 +234,7 @@ func (s *SQD) group(ctx context.Context, p *purse, r *reading, group []common.Ad
 		spans = append(spans, r.of[w]...)
 	}
 	count := make(map[common.Address]int)
-	for _, b := range union(spans) {
+	for _, b := range union(spans, s.chain.Blocks(sqdNear)) {
 		at := b.From
 		for at <= min(b.To, last) {
 			var wallets []common.Address // those of which more is to be read
@@ -263,7 +267,7 @@ func (s *SQD) group(ctx context.Context, p *purse, r *reading, group []common.Ad
 			if down(err) || errors.Is(err, tracer.ErrReorg) {
 				return err
 			}
-			return cmp.Or[error](context.Cause(ctx), errEnough)
+			return errEnough
 		}
 	}
 	for _, q := range spans {
@@ -274,7 +278,7 @@ func (s *SQD) group(ctx context.Context, p *purse, r *reading, group []common.Ad
 	return nil
 }
 
-// errEnough ends a query without an error.
+// errEnough ends a query without an error of its own.
 var errEnough = errors.New("enough")
 
 // stream makes one request and returns the first block that it did not cover.
@@ -402,7 +406,11 @@ func (s *SQD) block(l *sqdLine, in map[common.Address]bool) (ts []tracer.Transfe
 		if price == nil {
 			price = x.GasPrice
 		}
-		if x.GasUsed == nil || price == nil || x.Type != nil && *x.Type == blobType {
+		deposit := x.Type != nil && *x.Type == depositType
+		if deposit && price == nil {
+			price = new(amount) // its gas was paid on the other chain
+		}
+		if x.GasUsed == nil || price == nil || x.Type != nil && *x.Type == blobType || l1Fees[s.chain.ID] && x.L1Fee == nil && !deposit {
 			missing(x.From, " does not show all of the fee of a transaction")
 		} else {
 			paid := base
@@ -433,9 +441,10 @@ func (s *SQD) block(l *sqdLine, in map[common.Address]bool) (ts []tracer.Transfe
 	return once(tracer.SortTransfers(ts)), unread, nil
 }
 
-// blobType is the type of transactions with blobs (EIP-4844), whose price is
-// not in any field of the portal.
-const blobType = 3
+const (
+	blobType    = 3    // EIP-4844: the price of blobs is in no field of the portal
+	depositType = 0x7e // from another chain, on the OP stack
+)
 
 // inside decodes traces. One is dropped when it failed, or one above it: a
 // failed call takes back what the calls in it did.
@@ -518,12 +527,13 @@ func (r *reading) wallets() []common.Address {
 	return slices.SortedFunc(maps.Keys(r.of), common.Address.Cmp)
 }
 
-// union returns the blocks of spans, each once.
-func union(spans []tracer.Span) (out []tracer.Span) {
+// union returns the blocks of spans, each once, and those between spans that
+// are no more than near blocks apart.
+func union(spans []tracer.Span, near uint64) (out []tracer.Span) {
 	spans = slices.Clone(spans)
 	slices.SortFunc(spans, func(a, b tracer.Span) int { return cmp.Compare(a.From, b.From) })
 	for _, p := range spans {
-		if n := len(out) - 1; n >= 0 && p.From <= out[n].To+1 {
+		if n := len(out) - 1; n >= 0 && p.From <= out[n].To+1+near {
 			out[n].To = max(out[n].To, p.To)
 			continue
 		}
