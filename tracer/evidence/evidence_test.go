@@ -527,3 +527,50 @@ func FuzzOpen(f *testing.F) {
 		ask(t, n, "http://127.0.0.1/", rpc(1, "eth_getLogs", []any{map[string]any{"fromBlock": "0x2", "toBlock": "0x3"}}))
 	})
 }
+
+// BenchmarkLogs reads all logs of a world in ten requests, recorded and not, and
+// from the recording.
+func BenchmarkLogs(b *testing.B) {
+	srv := httptest.NewServer(devnet.NewNode(world(), devnet.NodeOptions{}))
+	defer srv.Close()
+	step := world().Head() / 10
+	sweep := func(b *testing.B, rt http.RoundTripper, url string) (logs int) {
+		for i := range uint64(10) {
+			got, err := ask(b, rt, url, rpc(1, "eth_getLogs", []any{map[string]any{"fromBlock": fmt.Sprintf("%#x", i*step), "toBlock": fmt.Sprintf("%#x", i*step+step-1)}}))
+			if err != nil {
+				b.Fatal(err)
+			}
+			logs += strings.Count(got, `"logIndex"`)
+		}
+		return logs
+	}
+	perLog := func(b *testing.B, logs int) {
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*logs), "ns/log")
+	}
+	b.Run("not recorded", func(b *testing.B) {
+		logs := 0
+		for b.Loop() {
+			logs = sweep(b, http.DefaultTransport, srv.URL)
+		}
+		perLog(b, logs)
+	})
+	var whole []byte
+	b.Run("recorded", func(b *testing.B) {
+		logs := 0
+		for b.Loop() {
+			r := newRecorder(b)
+			logs = sweep(b, r.Wrap(http.DefaultTransport), srv.URL)
+			whole = archive(b, r)
+		}
+		perLog(b, logs)
+		b.ReportMetric(float64(len(whole))/float64(logs), "archive-bytes/log")
+		b.ReportMetric(float64(len(text(b, whole)))/float64(logs), "bytes/log")
+	})
+	b.Run("replayed", func(b *testing.B) {
+		logs := 0
+		for b.Loop() {
+			logs = sweep(b, open(b, whole), "http://127.0.0.1")
+		}
+		perLog(b, logs)
+	})
+}
