@@ -15,17 +15,31 @@ import (
 	"github.com/ethereum/go-ethereum/rpc"
 )
 
+// withCode asks a node of a world whether accounts have code; some users there
+// have delegated theirs to a contract (EIP-7702).
+func withCode(t *testing.T, w *devnet.World) func(common.Address) bool {
+	t.Helper()
+	node, err := rpc.Dial(serve(t, devnet.NewNode(w, devnet.NodeOptions{})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(node.Close)
+	return func(a common.Address) bool {
+		var code hexutil.Bytes
+		if err := node.CallContext(t.Context(), &code, "eth_getCode", a, "latest"); err != nil {
+			t.Fatal(err)
+		}
+		return len(code) > 0
+	}
+}
+
 // TestStates reads coins through states alone: of plain accounts everything
 // must be found but who sent what came from inside a transaction, and exactly
 // the blocks of that be reported.
 func TestStates(t *testing.T) {
 	config := devnet.Config{Days: 7, Transfers: 4000, Victims: 2, Syndicates: 1, Noise: 60}
 	w := made(config)
-	node, err := rpc.Dial(serve(t, devnet.NewNode(w, devnet.NodeOptions{})))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer node.Close()
+	coded := withCode(t, w)
 	var q tracer.Query
 	asked := make(map[common.Address]bool)
 	for i, x := range w.Transfers() {
@@ -34,11 +48,7 @@ func TestStates(t *testing.T) {
 			if i%11 > 0 {
 				continue
 			}
-			var code hexutil.Bytes // somebody has delegated to a contract
-			if err := node.CallContext(t.Context(), &code, "eth_getCode", x.From, "latest"); err != nil {
-				t.Fatal(err)
-			}
-			if !asked[x.From] && len(code) == 0 {
+			if !asked[x.From] && !coded(x.From) {
 				asked[x.From] = true
 				q.Spans = append(q.Spans, tracer.Span{Wallet: x.From, To: 1 << 40})
 			}
