@@ -37,7 +37,7 @@ func newWide(n int) *wide {
 	w := &wide{by: make(map[common.Address][]int)}
 	usdt := tracer.TokenOf(devnet.ChainID, devnet.Chain().Tokens[0].Address)
 	address := func(kind, i int) common.Address {
-		return common.BytesToAddress(crypto.Keccak256([]byte(fmt.Sprint(kind, " ", i))))
+		return common.BytesToAddress(crypto.Keccak256(fmt.Append(nil, kind, " ", i)))
 	}
 	add := func(from, to common.Address, amount uint64) {
 		k := len(w.ts)

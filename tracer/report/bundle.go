@@ -123,7 +123,10 @@ func Bundle(ctx context.Context, r *Report, s Signer, others ...NamedFile) ([]Na
 	}
 	slices.SortFunc(files, func(a, b NamedFile) int { return strings.Compare(a.Name, b.Name) })
 	var sums []File
-	for _, f := range files {
+	for i, f := range files {
+		if !validName(f.Name) || i > 0 && f.Name == files[i-1].Name {
+			return nil, fmt.Errorf("the bundle cannot take a file called %q along", clean(f.Name, 80))
+		}
 		sums = append(sums, File{f.Name, int64(len(f.Data)), hexSum(f.Data)})
 	}
 	b, err := canonical(manifest(r, sums))
@@ -139,6 +142,13 @@ func Bundle(ctx context.Context, r *Report, s Signer, others ...NamedFile) ([]Na
 		files = append(files, NamedFile{signatureName, sig})
 	}
 	return files, nil
+}
+
+// validName reports whether a bundle may have a file of that name: plain ASCII
+// without a way out of its folder, that no system reads as anything else.
+func validName(name string) bool {
+	return fs.ValidPath(name) && name != "." && all(name, isWord) && !strings.Contains(name, ":") &&
+		name != manifestName && name != signatureName
 }
 
 // manifest says everything that manifest.json does.

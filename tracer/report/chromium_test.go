@@ -193,7 +193,7 @@ func (b *browser) call(t *testing.T, method string, params, result any) {
 	if _, err := b.in.Write(append(q, 0)); err != nil {
 		t.Fatal(err)
 	}
-	timeout := time.After(time.Minute)
+	timeout := time.After(5 * time.Minute)
 	for {
 		select {
 		case m, ok := <-b.answers:
@@ -223,7 +223,7 @@ func (b *browser) look(t *testing.T, name string) seen {
 	t.Helper()
 	address := (&url.URL{Scheme: "file", Path: name}).String()
 	b.call(t, "Page.navigate", map[string]any{"url": address}, nil)
-	timeout := time.After(time.Minute)
+	timeout := time.After(5 * time.Minute)
 	check := func(m message) {
 		params := string(m.rawParams)
 		switch m.Method {

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -146,10 +147,8 @@ func (r *rule) hold(s string) (string, error) {
 		}
 		return s, nil
 	case r.name == "one":
-		for _, w := range r.among {
-			if s == w {
-				return s, nil
-			}
+		if slices.Contains(r.among, s) {
+			return s, nil
 		}
 	case r.ok(s) && (r.most == 0 || len(s) <= r.most):
 		return s, nil

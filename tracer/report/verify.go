@@ -125,7 +125,7 @@ func intact(fsys fs.FS, files []File) error {
 	named := make(map[string]bool)
 	last := ""
 	for _, f := range files {
-		if !fs.ValidPath(f.Name) || f.Name <= last || !all(f.Name, isWord) || strings.Contains(f.Name, ":") || f.Name == manifestName || f.Name == signatureName {
+		if !validName(f.Name) || f.Name <= last {
 			return fmt.Errorf("manifest.json was changed: it names %q", clean(f.Name, 80))
 		}
 		last = f.Name

@@ -427,6 +427,26 @@ func TestWriteBundle(t *testing.T) {
 	}
 }
 
+// TestOthers takes other files along, and none that leads out of the bundle.
+func TestOthers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "report")
+	if err := WriteBundle(t.Context(), dir, small(t), nil, NamedFile{"evidence/a/1.zst", []byte("x")}, NamedFile{"evidence/2.zst", nil}); err != nil {
+		t.Fatal(err)
+	}
+	v, err := Verify(dir, nil)
+	if err != nil || len(v.Manifest.Files) != len(writers())+2 {
+		t.Errorf("Verify = %+v, %v", v, err)
+	}
+	if err := WriteBundle(t.Context(), dir, small(t), nil); err != nil {
+		t.Errorf("over a bundle with folders: %v", err)
+	}
+	for _, name := range []string{"", ".", "..", "../x", "/x", "a/../../x", "a//x", "a/", `a\x`, "C:x", "manifest.json", "manifest.sig", "report.json", "\u202ex", "a b", "a\x00"} {
+		if files, err := Bundle(t.Context(), small(t), nil, NamedFile{Name: name}); err == nil || files != nil {
+			t.Errorf("a bundle takes a file called %q along", name)
+		}
+	}
+}
+
 // TestKey makes a key file once and reads it after.
 func TestKey(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "keys", "sign.pem")
