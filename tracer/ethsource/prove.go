@@ -47,8 +47,8 @@ const (
 //
 // That the block is on the chain rests on the node, which shows it at its
 // height and the pinned block, at or above it, at its own. Transfers inside
-// transactions and blocks with system transactions of their own kinds cannot be
-// proven. It is an error when ctx ends or the node fails.
+// transactions cannot be proven, nor can blocks with transactions of kinds that
+// only their chain has, but for the deposits of OP-stack chains. It is an error when ctx ends or the node fails.
 func (s *Source) Prove(ctx context.Context, ts []tracer.Transfer) ([]string, error) {
 	out := make([]string, len(ts))
 	p := newPurse(0, new(counter))
@@ -93,8 +93,8 @@ func (s *Source) Prove(ctx context.Context, ts []tracer.Transfer) ([]string, err
 type sealedBlock struct {
 	hash     common.Hash
 	header   types.Header
-	txs      types.Transactions
-	receipts types.Receipts
+	txs      []sealedTx
+	receipts []*types.Receipt
 	bad      string
 }
 
@@ -157,32 +157,29 @@ func seal(n uint64, block, receipts json.RawMessage) *sealedBlock {
 	if json.Unmarshal(block, &b.header) != nil || b.header.Hash() != shown.Hash || !b.header.Number.IsUint64() || b.header.Number.Uint64() != n {
 		return bad(unprovenHeader)
 	}
-	for _, list := range [][]json.RawMessage{shown.Txs, rows} {
-		for _, raw := range list {
-			var of struct {
-				Type hexutil.Uint64 `json:"type"`
-			}
-			if json.Unmarshal(raw, &of) != nil || of.Type > types.SetCodeTxType {
-				return bad(unprovenKind)
-			}
-		}
-	}
-	b.txs, b.receipts = make(types.Transactions, len(rows)), make(types.Receipts, len(rows))
+	b.txs, b.receipts = make([]sealedTx, len(rows)), make([]*types.Receipt, len(rows))
+	txs, receiptList := make(encodings, len(rows)), make(encodings, len(rows))
 	for i := range rows {
-		b.txs[i], b.receipts[i] = new(types.Transaction), new(types.Receipt)
-		if b.txs[i].UnmarshalJSON(shown.Txs[i]) != nil {
+		var tx, receipt struct {
+			Type hexutil.Uint64 `json:"type"`
+		}
+		if json.Unmarshal(shown.Txs[i], &tx) != nil || json.Unmarshal(rows[i], &receipt) != nil || tx.Type > types.SetCodeTxType && tx.Type != depositType {
+			return bad(unprovenKind)
+		}
+		var err error
+		if b.txs[i], err = encodeTx(shown.Txs[i], uint64(tx.Type)); err != nil {
 			return bad(unprovenTxs)
 		}
-		if b.receipts[i].UnmarshalJSON(rows[i]) != nil {
+		txs[i] = b.txs[i].bytes
+		if b.receipts[i], receiptList[i], err = encodeReceipt(rows[i], uint64(receipt.Type)); err != nil {
 			return bad(unprovenReceipts)
 		}
-		b.receipts[i].Bloom = types.CreateBloom(b.receipts[i])
 	}
 	h := trie.NewListHasher()
-	if types.DeriveSha(b.txs, h) != b.header.TxHash {
+	if types.DeriveSha(txs, h) != b.header.TxHash {
 		return bad(unprovenTxs)
 	}
-	if types.DeriveSha(b.receipts, h) != b.header.ReceiptHash {
+	if types.DeriveSha(receiptList, h) != b.header.ReceiptHash {
 		return bad(unprovenReceipts)
 	}
 	return b
@@ -199,7 +196,7 @@ func (s *Source) prove(b *sealedBlock, t *tracer.Transfer) string {
 	if b.bad != "" {
 		return b.bad
 	}
-	i := slices.IndexFunc(b.txs, func(x *types.Transaction) bool { return x.Hash() == t.Tx })
+	i := slices.IndexFunc(b.txs, func(x sealedTx) bool { return x.hash == t.Tx })
 	if i < 0 || b.header.Time != t.Time {
 		return unprovenAbsent
 	}
@@ -257,35 +254,37 @@ func (s *Source) provenLog(b *sealedBlock, i int, position string) (tracer.Trans
 
 // provenValue is the coins that the i-th transaction moved itself.
 func (s *Source) provenValue(b *sealedBlock, i int) (t tracer.Transfer, why string) {
-	x, r := b.txs[i], b.receipts[i]
+	x, r := &b.txs[i], b.receipts[i]
 	if len(r.PostState) > 0 {
 		return t, unprovenStatus
 	}
 	t = tracer.Transfer{Asset: tracer.NativeOf(s.chain.ID), Kind: tracer.KindNative}
-	value, over := uint256.FromBig(x.Value())
-	if r.Status != types.ReceiptStatusSuccessful || over || value.IsZero() {
-		return t, unprovenAbsent
-	}
-	t.Amount = *value
-	if t.From, why = sender(x); why != "" {
+	if t.From, why = x.sender(); why != "" {
 		return t, why
 	}
-	if to := x.To(); to != nil {
-		t.To = *to
-	} else {
-		t.To = crypto.CreateAddress(t.From, x.Nonce())
+	sum, to := x.value.ToInt(), x.to
+	if x.tx != nil {
+		sum, to = x.tx.Value(), x.tx.To()
 	}
+	if to == nil && x.tx != nil {
+		to = new(crypto.CreateAddress(t.From, x.tx.Nonce()))
+	}
+	value, over := uint256.FromBig(sum)
+	if r.Status != types.ReceiptStatusSuccessful || sum == nil || over || value.IsZero() || to == nil {
+		return t, unprovenAbsent
+	}
+	t.To, t.Amount = *to, *value
 	return t, ""
 }
 
 // provenFee is what the i-th transaction cost its sender.
 func (s *Source) provenFee(b *sealedBlock, i int) (t tracer.Transfer, why string) {
-	x, r := b.txs[i], b.receipts[i]
-	if x.Type() == types.BlobTxType {
+	x, r := b.txs[i].tx, b.receipts[i]
+	if x == nil || x.Type() == types.BlobTxType {
 		return t, unprovenFee // the price of blobs follows from the chain's schedule
 	}
 	t = tracer.Transfer{Asset: tracer.NativeOf(s.chain.ID), Kind: tracer.KindFee}
-	if t.From, why = sender(x); why != "" {
+	if t.From, why = b.txs[i].sender(); why != "" {
 		return t, why
 	}
 	used := r.CumulativeGasUsed
@@ -308,13 +307,16 @@ func (s *Source) provenFee(b *sealedBlock, i int) (t tracer.Transfer, why string
 	return t, ""
 }
 
-// sender is who signed a transaction.
-func sender(x *types.Transaction) (common.Address, string) {
-	var signer types.Signer = types.HomesteadSigner{}
-	if x.Protected() {
-		signer = types.LatestSignerForChainID(x.ChainId())
+// sender is who signed a transaction, or for whom the chain below made it.
+func (x *sealedTx) sender() (common.Address, string) {
+	if x.tx == nil {
+		return x.from, ""
 	}
-	from, err := types.Sender(signer, x)
+	var signer types.Signer = types.HomesteadSigner{}
+	if x.tx.Protected() {
+		signer = types.LatestSignerForChainID(x.tx.ChainId())
+	}
+	from, err := types.Sender(signer, x.tx)
 	if err != nil {
 		return from, unprovenSender
 	}

@@ -356,7 +356,7 @@ func TestProveLies(t *testing.T) {
 			x := b["transactions"].([]any)
 			x[0].(map[string]any)["value"], x[0].(map[string]any)["hash"] = "0x99", common.Hash{1}.Hex()
 		}), "the transactions are not those of the header"},
-		{"a system transaction", block(func(b map[string]any) { b["transactions"].([]any)[0].(map[string]any)["type"] = "0x7e" }), "the block has transactions of a kind that only this chain has"},
+		{"a system transaction", block(func(b map[string]any) { b["transactions"].([]any)[0].(map[string]any)["type"] = "0x64" }), "the block has transactions of a kind that only this chain has"},
 		{"another root", block(func(b map[string]any) { b["receiptsRoot"] = common.Hash{2}.Hex() }), "the header does not have the block's hash: it was changed, or has fields that only this chain has"},
 		{"another time", block(func(b map[string]any) { b["timestamp"] = "0x1" }), "the header does not have the block's hash: it was changed, or has fields that only this chain has"},
 		{"a header without a root", block(func(b map[string]any) { delete(b, "receiptsRoot") }), "the header does not have the block's hash: it was changed, or has fields that only this chain has"},
