@@ -41,6 +41,13 @@ func TestChromium(t *testing.T) {
 	if want.Boxes < 5 || want.Rows < 20 || want.Scripts != 1 || want.Foreign != 0 {
 		t.Errorf("the page has %+v", want)
 	}
+	in, err := demoWalk()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if whole := b.look(t, pageOf(t, Build(in))); whole.Boxes <= want.Boxes || whole.Rows <= want.Rows || whole.Scripts != 1 || whole.Foreign != 0 {
+		t.Errorf("the page of the demo has %+v", whole)
+	}
 	for _, h := range corpus {
 		got := b.look(t, pageOf(t, hostile(t, h.text)))
 		// Equal names may fold into one service, so boxes may be fewer.

@@ -15,6 +15,7 @@ import (
 	"scamtrace/tracer/walk"
 
 	"github.com/holiman/uint256"
+	"github.com/parquet-go/parquet-go"
 )
 
 // TestGolden keeps every file that people read, and the summary, of a small
@@ -128,6 +129,45 @@ func TestPolicies(t *testing.T) {
 				t.Errorf("%s: exited %s, side by side %s", p, r.Totals.USD.Exited, x.ExitedUSD)
 			}
 		}
+	}
+}
+
+// TestNothing writes a bundle where no money was found: it says so, and nothing
+// in it is broken.
+func TestNothing(t *testing.T) {
+	full := small(t)
+	r := &Report{
+		Schema: Schema, Tool: full.Tool, Chains: full.Chains, Parameters: full.Parameters, Outcome: Outcome{Status: "complete"},
+		Seeds: []Seed{{Address: full.Seeds[0].Address, Chain: full.Chains[0].ID}},
+	}
+	r.Totals.USD = r.dollars()
+	r.Outcome.Sentence = Sentence(r)
+	files, err := Bundle(t.Context(), r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		switch f.Name {
+		case "report.json":
+			validate(t, f.Data)
+			if bytes.Contains(f.Data, []byte("null")) {
+				t.Errorf("report.json has a null: %s", f.Data)
+			}
+		case "report.html":
+			for _, want := range []string{"We found no money that came to the wallet you reported.", "The money has not moved", "None was found.", "Nobody can get the money back for a fee."} {
+				if !bytes.Contains(f.Data, []byte(want)) {
+					t.Errorf("report.html does not say %q", want)
+				}
+			}
+		case "transfers.parquet":
+			if rows, err := parquet.Read[parquetRow](bytes.NewReader(f.Data), int64(len(f.Data))); err != nil || len(rows) != 0 {
+				t.Errorf("transfers.parquet has %d rows, %v", len(rows), err)
+			}
+		}
+	}
+	var b bytes.Buffer
+	if err := Summary(&b, r, "dir"); err != nil || !strings.Contains(b.String(), "We found no money") {
+		t.Errorf("the summary is %q, %v", b.String(), err)
 	}
 }
 

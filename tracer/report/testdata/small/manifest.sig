@@ -1,1 +1,1 @@
-{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"dYhwmZrqUQENMNx3EPgCcl4sgrw+fWKyDRSIZhh39JcQeG8LAIbXqZa9YIJQXJKf9Ar3EiitgzMHoA80dcsNBw=="}
+{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"XQh0x8QdmlCGUybwTFl4LLczqu2LWqqXq2BoKi1WJtbwRByDg2CGefy74j9QxEl03eQIZ9xWU7DheI7woxBwAw=="}
