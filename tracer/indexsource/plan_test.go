@@ -102,7 +102,7 @@ func TestPlanCheats(t *testing.T) {
 	node := openNode(t, b.w, devnet.NodeOptions{})
 	truth := slices.DeleteFunc(b.w.Transfers(), func(x tracer.Transfer) bool { return x.Block > b.last })
 	changed := 0
-	for seed := range uint64(60) {
+	for seed := range uint64(25) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		c := &cheat{Source: newSQD(t, &portal{book: b}, pinOf(t, node)), rng: rng, what: func(rng *rand.Rand, x tracer.Transfer) []tracer.Transfer {
 			if x.Asset.Kind != tracer.Native || rng.IntN(10) > 0 {
@@ -142,7 +142,7 @@ func TestPlanCheats(t *testing.T) {
 			t.FailNow()
 		}
 	}
-	if changed < 500 {
+	if changed < 200 {
 		t.Errorf("only %d transfers were changed: nothing to see", changed)
 	}
 }
