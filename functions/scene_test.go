@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -132,18 +133,26 @@ func newSceneWith(t *testing.T, o devnet.NodeOptions) *scene {
 	return s
 }
 
+// sceneKey signs the reports of all scenes, so that their signatures are the
+// same too.
+type sceneKey struct{}
+
+var scenePrivate = ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+
+func (sceneKey) Public() ed25519.PublicKey { return scenePrivate.Public().(ed25519.PublicKey) }
+
+func (sceneKey) Sign(_ context.Context, message []byte) ([]byte, error) {
+	return ed25519.Sign(scenePrivate, message), nil
+}
+
 // newApp is another process over the same bucket and queue.
 func (s *scene) newApp() *App {
 	e, err := ParseEndpoints("devnet=" + s.url)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	key, err := report.OpenKey(s.t.TempDir() + "/key.pem")
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	return &App{
-		Bucket: s.bucket, Queue: s.queue, Open: e.Open, Auth: words3{}, Signer: key, Version: "test",
+		Bucket: s.bucket, Queue: s.queue, Open: e.Open, Auth: words3{}, Signer: sceneKey{}, Version: "test",
 		Log: slog.New(slog.NewJSONHandler(s, nil)), Metrics: s, Now: func() time.Time { return s.clock },
 		Random: rand.NewChaCha8([32]byte{1}), Turn: time.Hour, Quota: Quota{PerSecond: 1e6, CasesPerDay: 1e6},
 	}
