@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"scamtrace/functions"
+	"scamtrace/functions/nodes"
 	"scamtrace/graphstore"
 	"scamtrace/tracer"
 	"scamtrace/tracer/report"
@@ -85,7 +86,7 @@ func (s *server) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if app.Quoters, err = functions.ParseQuotes(s.quotes); err != nil {
 		return usage("--quotes: %v", err)
 	}
-	nodes, err := functions.ParseEndpoints(s.rpc...)
+	chains, err := nodes.ParseEndpoints(s.rpc...)
 	if err != nil {
 		return usage("--rpc: %v", err)
 	}
@@ -130,8 +131,8 @@ func (s *server) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if app.Signer, err = report.OpenKey(s.key); err != nil {
 		return err
 	}
-	nodes.Bucket, nodes.Limiter = app.Bucket, functions.Limit(s.rate)
-	app.Open, app.Chains = nodes.Open, nodes.Names()
+	chains.Bucket, chains.Limiter = app.Bucket, nodes.Limit(s.rate)
+	app.Open, app.Chains = chains.Open, chains.Names()
 	queue := functions.NewLocal()
 	app.Queue = queue
 	mux.Handle("/", app.Handler())

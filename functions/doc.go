@@ -23,7 +23,7 @@
 //	personal/<ws>/<case>.json                     the reference a person gave; all that erasure must find
 //	due/<minute>/<ws>/<case>                      when the schedule must look at a case
 //	public/chains.json, labels/, prices/          what all cases may know
-//	private/rpc.json                              the nodes' endpoints; read by [Endpoints] alone
+//	private/rpc.json                              the nodes' endpoints; read by package nodes alone
 //
 // What it promises:
 //

@@ -29,13 +29,8 @@ var (
 func TestLoad(t *testing.T) {
 	const workers = 4
 	s := newScene(t)
-	nodes, err := ParseEndpoints("devnet=" + s.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	nodes.Limiter = Limit(*loadRate)
 	a, queue := s.App, NewLocal()
-	a.Open, a.Queue, a.Turn, a.Now, a.Random, a.Metrics = nodes.Open, queue, 5*time.Second, nil, nil, nil
+	a.Open, a.Queue, a.Turn, a.Now, a.Random, a.Metrics = openNode(s.url, *loadRate), queue, 5*time.Second, nil, nil, nil
 	a.Log = slog.New(slog.DiscardHandler)
 
 	// Nine of ten cases are of one workspace, and they come first.

@@ -177,12 +177,8 @@ func (s *scene) killAt(n int64, lost bool, turn time.Duration) *killer {
 	b := &killed{s.bucket, s.queue, k}
 	srv := httptest.NewServer(b.proxy(s.node))
 	defer srv.Close()
-	e, err := ParseEndpoints("devnet=" + srv.URL)
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	victim := s.newApp()
-	victim.Bucket, victim.Queue, victim.Open, victim.Signer, victim.Turn, victim.Alerts = b, b, e.Open, s.Signer, turn, s.Alerts
+	victim.Bucket, victim.Queue, victim.Open, victim.Signer, victim.Turn, victim.Alerts = b, b, openNode(srv.URL, 0), s.Signer, turn, s.Alerts
 	victim.Quoters = s.Quoters
 	for ctx.Err() == nil && len(s.queue.jobs) > 0 {
 		job := s.queue.jobs[0]

@@ -24,9 +24,11 @@ import (
 	"scamtrace/graphstore"
 	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
+	"scamtrace/tracer/ethsource"
 	"scamtrace/tracer/report"
 
 	"github.com/ethereum/go-ethereum/common"
+	"golang.org/x/time/rate"
 )
 
 // theWorld is the world of the demo, made once.
@@ -147,12 +149,8 @@ func (sceneKey) Sign(_ context.Context, message []byte) ([]byte, error) {
 
 // newApp is another process over the same bucket and queue.
 func (s *scene) newApp() *App {
-	e, err := ParseEndpoints("devnet=" + s.url)
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	return &App{
-		Bucket: s.bucket, Queue: s.queue, Open: e.Open, Auth: words3{}, Signer: sceneKey{}, Version: "test",
+		Bucket: s.bucket, Queue: s.queue, Open: openNode(s.url, 0), Auth: words3{}, Signer: sceneKey{}, Version: "test",
 		Log: slog.New(slog.NewJSONHandler(s, nil)), Metrics: s, Now: func() time.Time { return s.clock },
 		Random: rand.NewChaCha8([32]byte{1}), Turn: time.Hour, Quota: Quota{PerSecond: 1e6, CasesPerDay: 1e6},
 	}
@@ -368,3 +366,18 @@ func number(n uint64) string { return fmt.Sprint(n) }
 type reportGap = report.Gap
 
 func commonAddress(s string) common.Address { return common.HexToAddress(s) }
+
+// openNode opens the node at a URL, at so many calls a second for all together.
+func openNode(url string, perSecond float64) Opener {
+	var limiter *rate.Limiter
+	if perSecond > 0 {
+		limiter = rate.NewLimiter(rate.Limit(perSecond), int(perSecond))
+	}
+	return func(ctx context.Context, chain tracer.Chain, pin *tracer.Block) (tracer.Source, error) {
+		src, err := ethsource.Open(ctx, chain, url, ethsource.Options{Pin: pin, Limiter: limiter})
+		if err != nil {
+			return nil, err
+		}
+		return src, nil
+	}
+}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"scamtrace/functions"
+	"scamtrace/functions/nodes"
 	"scamtrace/graphstore"
 	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
@@ -166,17 +167,17 @@ func newPipeline(t *testing.T, bucket func(string) graphstore.Bucket) *pipeline 
 			Now: func() time.Time { return s.now }, Turn: time.Minute, AlertUSD: 1,
 		}
 	}
-	nodes, err := functions.ParseEndpoints()
+	chains, err := nodes.ParseEndpoints()
 	if err != nil {
 		t.Fatal(err)
 	}
-	nodes.Bucket = bucket("trace") // private/rpc.json
+	chains.Bucket = bucket("trace") // private/rpc.json
 	key, err := report.OpenKey(filepath.Join(t.TempDir(), "key.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	trace := s.apps["trace"]
-	trace.Open, trace.Alerts, trace.Signer = nodes.Open, &s.alerts, key
+	trace.Open, trace.Alerts, trace.Signer = chains.Open, &s.alerts, key
 	return s
 }
 

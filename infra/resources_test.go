@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	"scamtrace/functions"
+	"scamtrace/functions/nodes"
 	"scamtrace/graphstore"
 
 	"github.com/google/go-cmp/cmp"
@@ -216,7 +217,7 @@ func TestNoWildcards(t *testing.T) {
 // parts are what a main may ask of functions.Main, by name.
 var parts = map[string]func(*functions.Setup){
 	"WithAuth": functions.WithAuth, "WithQueue": functions.WithQueue, "WithHooks": functions.WithHooks,
-	"WithLock": functions.WithLock, "WithAlerts": functions.WithAlerts, "WithSigner": functions.WithSigner, "WithChains": functions.WithChains,
+	"WithLock": functions.WithLock, "WithAlerts": functions.WithAlerts, "WithSigner": functions.WithSigner, "WithChains": nodes.WithChains, "WithQuotes": functions.WithQuotes,
 }
 
 // left are settings that a deployment leaves at their defaults.

@@ -1,0 +1,71 @@
+package nodes_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"scamtrace/functions"
+	"scamtrace/functions/nodes"
+	"scamtrace/graphstore"
+	"scamtrace/tracer"
+)
+
+func TestEndpoints(t *testing.T) {
+	e, err := nodes.ParseEndpoints("https://one.example/a=b", "bsc=http://two.example/key=x")
+	if err != nil || !slices.Equal(e.Names(), []string{"bsc", "ethereum"}) {
+		t.Fatalf("nodes.ParseEndpoints knows %q, %v", e.Names(), err)
+	}
+	for _, bad := range []string{"", "two.example", "bsc=two.example", "ws://two.example", "=http://two.example"} {
+		if _, err := nodes.ParseEndpoints(bad); err == nil {
+			t.Errorf("nodes.ParseEndpoints(%q) is no error", bad)
+		}
+	}
+	if _, err := e.Open(t.Context(), tracer.Chain{Name: "polygon"}, nil); err == nil || !strings.Contains(err.Error(), "no node of the chain polygon") {
+		t.Errorf("Open of a chain without a node says %v", err)
+	}
+}
+
+// TestPrivate: without a setting, endpoints are read from the bucket.
+func TestPrivate(t *testing.T) {
+	dir, err := graphstore.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	e, err := nodes.ParseEndpoints()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Bucket = dir
+	chain, err := tracer.ChainNamed("bsc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Open(t.Context(), chain, nil); err == nil || !strings.Contains(err.Error(), "no node of the chain bsc") {
+		t.Errorf("without endpoints Open says %v", err)
+	}
+	if _, err := dir.Create(t.Context(), "private/rpc.json", []byte(`{"bsc": "http://127.0.0.1:9/SECRETKEY"}`)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := e.Open(ctx, chain, nil); err == nil || strings.Contains(err.Error(), "no node") || strings.Contains(err.Error(), "SECRETKEY") {
+		t.Errorf("with a node that is not there Open says %v", err)
+	}
+}
+
+// TestSetting: a bad endpoint is reported, and not repeated: it may hold a key.
+func TestSetting(t *testing.T) {
+	t.Setenv("AWS_REGION", "us-east-1")
+	env := map[string]string{"SCAMTRACE_DATA": "s3://bucket", "SCAMTRACE_RPC": "ethereum=SECRETKEY"}
+	lookup := func(key string) (string, bool) { v, ok := env[key]; return v, ok }
+	if _, err := functions.Open(t.Context(), lookup, nodes.WithChains); err == nil || !strings.Contains(err.Error(), "SCAMTRACE_RPC") || strings.Contains(err.Error(), "SECRETKEY") {
+		t.Errorf("Open says %v", err)
+	}
+	env["SCAMTRACE_RPC"] = "https://one.example/k, bsc=https://two.example/k"
+	if a, err := functions.Open(t.Context(), lookup, nodes.WithChains); err != nil || a.Open == nil {
+		t.Errorf("Open says %v", err)
+	}
+}
