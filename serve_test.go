@@ -403,7 +403,24 @@ func TestServeDownload(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.Command(built(t), "verify", dir).CombinedOutput(); err != nil {
-		t.Errorf("verify of what was downloaded: %v: %s", err, out)
+	whole := filepath.Join(t.TempDir(), "bundle.zip")
+	if err := os.Rename(filepath.Join(dir, "bundle.zip"), whole); err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range []string{dir, whole} {
+		if out, err := exec.Command(built(t), "verify", what).CombinedOutput(); err != nil {
+			t.Errorf("verify of %s: %v: %s", filepath.Base(what), err, out)
+		}
+	}
+	data, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(whole, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(built(t), "verify", whole).CombinedOutput(); err == nil {
+		t.Errorf("verify of a changed bundle.zip says %s", out)
 	}
 }
