@@ -38,9 +38,9 @@ func ParseQuotes(s string) (func(tracer.Chain, tracer.Source) []price.Quoter, er
 // WithQuotes asks for the prices that public/prices/ does not have: SCAMTRACE_QUOTES
 // is chainlink, which it is unless set, or none.
 func WithQuotes(s *Setup) {
-	q, err := ParseQuotes(s.text("SCAMTRACE_QUOTES"))
+	q, err := ParseQuotes(s.Text("SCAMTRACE_QUOTES"))
 	if err != nil {
-		s.bad("SCAMTRACE_QUOTES", err.Error())
+		s.Bad("SCAMTRACE_QUOTES", err.Error())
 	}
 	s.App.Quoters = q
 }

@@ -306,7 +306,7 @@ func TestPage(t *testing.T) {
 	// Downloads are the files, byte for byte.
 	folder := t.TempDir()
 	s.call("Page.setDownloadBehavior", map[string]any{"behavior": "allow", "downloadPath": folder}, nil)
-	for _, d := range []struct{ selector, file string }{{"#report", "report.html"}, {"#files li button", "exits.csv"}} {
+	for _, d := range []struct{ selector, file string }{{"#report", "report.html"}, {"#files li button", "bundle.zip"}} {
 		s.click(d.selector)
 		want, _, err := s.scene.bucket.Get(t.Context(), c.key("reports/%d/%s", c.Reports[0].Block, d.file))
 		if err != nil {
