@@ -31,6 +31,7 @@ locals {
         SCAMTRACE_WEBHOOK_HOSTS = join(",", var.webhook_hosts)
         SCAMTRACE_KEY           = local.signing_key
         SCAMTRACE_LOCK_DAYS     = var.object_lock_days
+        SCAMTRACE_QUOTES        = var.quotes
         SCAMTRACE_RATE          = floor(var.node_rate / var.trace_concurrency)
       }
     }

@@ -190,6 +190,17 @@ variable "object_lock_days" {
   }
 }
 
+variable "quotes" {
+  description = "Where dollar prices that public/prices/ does not have come from: chainlink (the feeds on the chain itself) or none."
+  type        = string
+  default     = "chainlink"
+
+  validation {
+    condition     = contains(["chainlink", "none"], var.quotes)
+    error_message = "quotes must be chainlink or none."
+  }
+}
+
 variable "log_days" {
   description = "Days for which logs are kept."
   type        = number
