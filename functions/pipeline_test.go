@@ -370,7 +370,7 @@ func TestTurnTooShort(t *testing.T) {
 		}
 	}
 	c := s.find1("ngo", id)
-	if c.Status != StatusFailed || !strings.Contains(c.Reason, "too slow") || c.Epoch > 40 {
+	if c.Status != StatusFailed || !strings.Contains(c.Reason, "too slow") || c.Epoch > 400 { // how far a turn of nothing comes depends on the machine
 		t.Errorf("the case is %s at epoch %d: %s", c.Status, c.Epoch, c.Reason)
 	}
 	if code, _ := s.do(alice, "POST", "/v1/cases/"+id+"/retrace", nil); code != http.StatusAccepted {
