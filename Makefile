@@ -17,7 +17,8 @@ lint:
 
 # One table: what each benchmark does per second, and how much memory it takes.
 bench:
-	@go test -run '^$$' -bench . -benchmem -timeout 60m ./... | awk '/^Benchmark/ { $$1 = sprintf("%-48s", $$1); print }'
+	@go test -run '^$$' -bench . -benchmem -timeout 60m ./... | awk '/^pkg:/ { pkg = $$2 } \
+		/^Benchmark/ { printf "%-22s %-40s", pkg, $$1; for (i = 3; i < NF; i += 2) printf " %13s %-14s", $$i, $$(i+1); print "" }'
 
 # Rewrites the golden files; read the difference before it is committed.
 golden:
