@@ -66,7 +66,7 @@ func newBrowser(t *testing.T) *browser {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, name, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--lang=en-US", "--user-data-dir="+t.TempDir(), "about:blank")
+		"--disable-background-networking", "--disable-component-update", "--lang=en-US", "--user-data-dir="+profile(t), "about:blank")
 	cmd.ExtraFiles = []*os.File{theirs, answer} // 3 and 4
 	cmd.Env = append(os.Environ(), "TZ=UTC")
 	if err := cmd.Start(); err != nil {
@@ -330,4 +330,16 @@ func (b *browser) calm(origins ...string) {
 			}
 		}
 	}
+}
+
+// profile is a folder for a browser's files. A process of the browser may still
+// write there when the browser has ended, so what is left of it is no failure.
+func profile(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }

@@ -138,7 +138,7 @@ func startBrowser(t *testing.T, name string) *browser {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, name, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe",
-		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--user-data-dir="+t.TempDir(), "about:blank")
+		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--user-data-dir="+profile(t), "about:blank")
 	cmd.ExtraFiles = []*os.File{theirs, answer} // 3 and 4
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -281,4 +281,16 @@ func (b *browser) look(t *testing.T, name string) seen {
 		}
 		return s
 	}
+}
+
+// profile is a folder for a browser's files. A process of the browser may still
+// write there when the browser has ended, so what is left of it is no failure.
+func profile(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
