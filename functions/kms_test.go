@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -20,7 +21,7 @@ type stubKMS struct {
 	t    *testing.T
 	key  crypto.Signer
 	spec string
-	lie  bool // sign something else
+	lie  atomic.Bool // sign something else
 }
 
 const keyARN = "arn:aws:kms:us-east-1:123456789012:key/1234abcd"
@@ -55,7 +56,7 @@ func (s *stubKMS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			refuse("ValidationException")
 			return
 		}
-		if s.lie {
+		if s.lie.Load() {
 			in.Message = append(in.Message, '!')
 		}
 		sig, err := s.key.Sign(nil, in.Message, crypto.Hash(0))
@@ -114,14 +115,16 @@ func TestKMS(t *testing.T) {
 		{"a signature of something else", nil, true, "not a signature"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			server.faults, stub.lie = tt.faults, tt.lie
+			server.faults = tt.faults
+			stub.lie.Store(tt.lie)
 			sig, err := k.Sign(t.Context(), []byte("m"))
 			if sig != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("Sign = %x, %v, want an error with %q", sig, err, tt.want)
 			}
 		})
 	}
-	server.faults, stub.lie = nil, false
+	server.faults = nil
+	stub.lie.Store(false)
 
 	if _, err := OpenKMS(t.Context(), cfg, "alias/none"); err == nil {
 		t.Error("opened a key that is not there")
