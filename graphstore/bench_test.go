@@ -252,6 +252,7 @@ func BenchmarkBuild(b *testing.B) {
 	engine(library, func() any { return buildLibrary(rs) })
 	engine("AddEdge", func() any { return buildGraph(rs) })
 	engine("AddFlows", func() any { return merged(build(rs)) })
+	engine("AddFlows, waiting", func() any { return build(rs) })
 }
 
 func BenchmarkFreeze(b *testing.B) {

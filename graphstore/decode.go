@@ -83,11 +83,11 @@ func (s *Store) decodeWallets(d *decoder) {
 			if d.err != nil {
 				return
 			}
-			if w.Chain < last.Chain || s.wallets.n > 0 && w.Compare(last) <= 0 {
-				d.fail("wallet %d is out of order", s.wallets.n)
+			if w.Chain < last.Chain || s.wallets.len() > 0 && w.Compare(last) <= 0 {
+				d.fail("wallet %d is out of order", s.wallets.len())
 				return
 			}
-			s.addWallet(&w, s.keys.address(w.Chain, &w.Address))
+			s.wallet(&w)
 			last = w
 		}
 	})
@@ -231,10 +231,10 @@ func (s *Store) decodeTransfers(d *decoder) {
 			places[i].index = d.below(math.MaxUint32+1, "transaction index")
 		}
 		for i := range rows {
-			rows[i].from = d.below(uint64(s.wallets.n), "wallet")
+			rows[i].from = d.below(uint64(s.wallets.len()), "wallet")
 		}
 		for i := range rows {
-			rows[i].to = d.below(uint64(s.wallets.n), "wallet")
+			rows[i].to = d.below(uint64(s.wallets.len()), "wallet")
 		}
 		for i := range rows {
 			rows[i].asset = d.below(uint64(s.assets.n), "asset")
@@ -330,13 +330,13 @@ func (s *Store) decodeFlows(d *decoder) {
 		rows = rows[:0]
 		from, to := last.from, last.to
 		for range end - first {
-			f := d.below(uint64(s.wallets.n), "wallet")
+			f := d.below(uint64(s.wallets.len()), "wallet")
 			if f > 0 {
 				to = 0
 			}
-			t := d.below(uint64(s.wallets.n), "wallet")
-			if int(from)+int(f) >= s.wallets.n || int(to)+int(t) >= s.wallets.n {
-				d.fail("a flow of a wallet above %d", s.wallets.n)
+			t := d.below(uint64(s.wallets.len()), "wallet")
+			if int(from)+int(f) >= s.wallets.len() || int(to)+int(t) >= s.wallets.len() {
+				d.fail("a flow of a wallet above %d", s.wallets.len())
 				return
 			}
 			from, to = from+f, to+t

@@ -101,7 +101,7 @@ func (s *Store) ListVertices() ([]tracer.Wallet, error) {
 }
 
 // VertexCount returns how many wallets there are.
-func (s *Store) VertexCount() (int, error) { return s.wallets.n - len(s.gone), nil }
+func (s *Store) VertexCount() (int, error) { return s.wallets.len() - len(s.gone), nil }
 
 // AddEdge adds a pair of wallets. Data may be a [Flow], a []Flow (those of one
 // asset are added up), or nil. With flows the weight follows from them and the

@@ -39,7 +39,7 @@ const (
 func (s *Store) encode(e *encoder) {
 	s.settle()
 	view := s.Freeze()
-	wallets := make([]uint32, s.wallets.n)
+	wallets := make([]uint32, s.wallets.len())
 	for i, id := range view.order {
 		wallets[id] = uint32(i)
 	}

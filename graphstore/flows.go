@@ -2,6 +2,7 @@ package graphstore
 
 import (
 	"iter"
+	"runtime"
 	"slices"
 
 	"scamtrace/tracer"
@@ -27,52 +28,86 @@ type Flow struct {
 // up would count twice. Unlike those, it may have any count, also 0, and go
 // from a wallet to itself.
 func (s *Store) AddFlows(flows iter.Seq2[Pair, Flow]) {
-	s.ownFlows = true
-	defer s.changed() // also if the sequence panics
-	in := new(intake)
+	l := s.Loader()
+	defer l.Close()
 	for p, f := range flows {
-		i := in.n
-		in.pairs[i] = p
-		in.hashes[2*i], in.hashes[2*i+1] = s.keys.wallet(&p.From), s.keys.wallet(&p.To)
-		asset := s.asset(&f.Asset)
-		if r := &in.rows[i]; !r.set(&f.Amount, f.First, f.Last, f.Transfers, asset) {
-			r.setWide(s.addWide(&flowValue{f.Amount, f.First, f.Last, f.Transfers, asset}))
-		}
-		if in.n++; in.n == batchLen {
-			s.take(in)
-		}
+		l.Add(&p, &f)
 	}
-	s.take(in)
 }
 
-// An intake is flows on their way into the store. Nearly all of the time goes
-// into waiting for memory: wallets and slots lie where their hashes put them.
-// Taking many through one step after the other lets the processor wait for
-// many at once.
-type intake struct {
+// A Loader is [Store.AddFlows] for flows that come one by one, and somewhat
+// quicker. Until it is closed, nothing else may use the store.
+type Loader struct {
+	// Nearly all of the time goes into waiting for memory: wallets and slots
+	// lie where their hashes put them. Taking many flows through one step after
+	// the other, and reading ahead what the next step needs, lets the processor
+	// wait for many at once.
+	s      *Store
 	n      int
 	pairs  [batchLen]Pair
+	rows   [batchLen]flowRow
 	hashes [2 * batchLen]uint64 // of senders and receivers, in turn
 	ids    [2 * batchLen]uint32
-	rows   [batchLen]flowRow
+	of     [batchLen]pair
+}
+
+// Loader returns a Loader of flows into s.
+func (s *Store) Loader() *Loader {
+	s.ownFlows = true
+	return &Loader{s: s}
+}
+
+// Add merges a flow. It keeps neither p nor f.
+func (l *Loader) Add(p *Pair, f *Flow) {
+	s, i := l.s, l.n
+	l.pairs[i] = *p
+	l.hashes[2*i], l.hashes[2*i+1] = s.keys.wallet(&p.From), s.keys.wallet(&p.To)
+	asset := s.lastAsset
+	if asset >= uint32(s.assets.n) || !sameAsset(s.assets.at(asset), &f.Asset) {
+		asset = s.asset(&f.Asset)
+	}
+	if r := &l.rows[i]; !r.set(&f.Amount, f.First, f.Last, f.Transfers, asset) {
+		r.setWide(s.addWide(&flowValue{f.Amount, f.First, f.Last, f.Transfers, asset}))
+	}
+	if l.n++; l.n == batchLen {
+		l.flush()
+	}
+}
+
+// Close completes the store. The Loader must not be used afterwards.
+func (l *Loader) Close() {
+	l.flush()
+	l.s.changed()
 }
 
 const batchLen = 128
 
-// take adds the flows of in to those that wait to be merged, and empties it.
-func (s *Store) take(in *intake) {
-	ids := in.ids[:2*in.n]
-	s.walletIndex.guess(ids, in.hashes[:])
-	for i := range in.pairs[:in.n] {
-		p := &in.pairs[i]
-		*s.pairs.next() = pair{
-			s.walletGuessed(&p.From, in.hashes[2*i], ids[2*i]),
-			s.walletGuessed(&p.To, in.hashes[2*i+1], ids[2*i+1]),
+// flush adds the last flows to those that wait to be merged.
+func (l *Loader) flush() {
+	s, ws, ids := l.s, &l.s.wallets, l.ids[:2*l.n]
+	s.walletIndex.guess(ids, l.hashes[:])
+	if n := uint32(ws.len()); n > 0 {
+		var read byte
+		for _, id := range ids {
+			read ^= ws.addresses.at(min(id, n-1))[0]
 		}
-		*s.flows.next() = in.rows[i]
-		in.rows[i].asset = 0
+		runtime.KeepAlive(read)
 	}
-	in.n = 0
+	plain := len(ws.chains) == 1 && len(s.gone) == 0
+	for i := range l.pairs[:l.n] {
+		p := &l.pairs[i]
+		from, to := ids[2*i], ids[2*i+1]
+		if !plain || !ws.has(from, &p.From.Address) || p.From.Chain != ws.chains[0] {
+			from = s.walletHashed(&p.From, l.hashes[2*i])
+		}
+		if !plain || !ws.has(to, &p.To.Address) || p.To.Chain != ws.chains[0] {
+			to = s.walletHashed(&p.To, l.hashes[2*i+1])
+		}
+		l.of[i] = pair{from, to}
+	}
+	s.pairs.addAll(l.of[:l.n])
+	s.flows.addAll(l.rows[:l.n])
+	l.n = 0
 	if s.flows.n-s.merged >= max(maxWaiting, s.merged) {
 		s.merge()
 	}
@@ -106,10 +141,12 @@ func (s *Store) heads(v *View) iter.Seq2[pair, uint32] {
 		flush := func() bool {
 			s.hashBatch(&b)
 			s.flowIndex.guess(ids[:b.n], b.hashes[:])
+			var read uint32
 			for _, id := range ids[:b.n] {
 				id = min(id, uint32(s.flows.n-1))
-				b.touched ^= s.pairs.at(id).from ^ s.flows.at(id).first
+				read ^= s.pairs.at(id).from ^ s.flows.at(id).first
 			}
+			runtime.KeepAlive(read)
 			for i := range b.n {
 				head, _ := s.findPair(b.pairs[i], b.hashes[i])
 				if !yield(of[i], head) {

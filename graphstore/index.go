@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"math/bits"
+	"runtime"
 
 	"scamtrace/tracer"
 
@@ -30,8 +31,10 @@ const minSlots = 16
 
 // newIndex returns an index with room for n entries.
 func newIndex(n int) index {
-	slots := max(minSlots, n+n/2+1)
-	return index{slots: make([]uint32, slots+3)[:slots], room: slots * 2 / 3, mask: 1<<bits.Len(uint(slots*2/3)) - 1}
+	n = max(minSlots, n+n/2+1)
+	slots := make([]uint32, n+3)
+	clear(slots) // memory that is read before it is written is mapped twice
+	return index{slots: slots[:n], room: n * 2 / 3, mask: 1<<bits.Len(uint(n*2/3)) - 1}
 }
 
 // full reports whether the next insert needs a larger index. Numbers are
@@ -67,6 +70,11 @@ func (x *index) insert(h uint64, number uint32) {
 	for x.slots[i] != 0 {
 		i = x.next(i)
 	}
+	x.put(i, h, number)
+}
+
+// put is insert, given the slot where a search for h ends.
+func (x *index) put(i int, h uint64, number uint32) {
 	x.slots[i] = uint32(h)&^x.mask | (number + 1)
 	x.n++
 }
@@ -118,16 +126,25 @@ func (p *probe) next() bool {
 	}
 }
 
-// guess puts into ids the numbers that searches for hashes are likely to find.
-// It looks at four slots and does not branch, so that the processor can work on
-// many at a time; a number may stand for something else, or for nothing.
+// guess puts into ids the numbers that searches for hashes are likely to find,
+// or one above all numbers. It looks at four slots and does not branch, so that
+// the processor can work on many at a time; a number may be wrong.
 func (x *index) guess(ids []uint32, hashes []uint64) {
 	slots, mask := x.slots, x.mask
+	var read uint32
+	for _, h := range hashes[:len(ids)] {
+		home, _ := bits.Mul64(h, uint64(len(slots)))
+		read ^= slots[home]
+	}
+	runtime.KeepAlive(read)
 	for i, h := range hashes[:len(ids)] {
 		home, _ := bits.Mul64(h, uint64(len(slots)))
 		t := (*[4]uint32)(slots[home : home+4])
 		tag := uint32(h) &^ mask
-		g := t[3]
+		g := uint32(0)
+		if t[3]&^mask == tag {
+			g = t[3]
+		}
 		if t[2]&^mask == tag {
 			g = t[2]
 		}
@@ -203,6 +220,18 @@ func (c *column[T]) next() *T {
 	}
 	c.n++
 	return c.at(uint32(c.n - 1))
+}
+
+// addAll appends vs.
+func (c *column[T]) addAll(vs []T) {
+	for len(vs) > 0 {
+		if c.n == len(c.pieces)*pieceLen {
+			c.pieces = append(c.pieces, new([pieceLen]T))
+		}
+		n := copy(c.pieces[c.n>>pieceBits][c.n&(pieceLen-1):], vs)
+		c.n += n
+		vs = vs[n:]
+	}
 }
 
 // add appends v and returns its number.

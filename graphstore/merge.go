@@ -2,6 +2,7 @@ package graphstore
 
 import (
 	"math"
+	"runtime"
 
 	"scamtrace/tracer"
 
@@ -299,6 +300,8 @@ func (s *Store) settle() {
 	defer s.mu.Unlock()
 	if !s.settled.Load() {
 		s.merge()
+		s.pairs.trim()
+		s.flows.trim()
 	}
 }
 
@@ -314,8 +317,6 @@ func (s *Store) merge() {
 		s.mergeRow(&b, *pairs.at(uint32(i)), *flows.at(uint32(i)))
 	}
 	s.mergeBatch(&b)
-	s.pairs.trim()
-	s.flows.trim()
 	for ; s.derived < s.transfers.n; s.derived++ {
 		n := uint32(s.derived)
 		t := s.transfers.at(n)
@@ -335,19 +336,18 @@ func (s *Store) merge() {
 // pays reports whether a transfer is part of a flow: see [Store.Add].
 func (s *Store) pays(r *transferRow, amount *uint256.Int) bool {
 	t := tracer.Transfer{
-		Asset: *s.assets.at(r.asset), From: s.wallets.at(r.from).Address, To: s.wallets.at(r.to).Address,
+		Asset: *s.assets.at(r.asset), From: *s.wallets.addresses.at(r.from), To: *s.wallets.addresses.at(r.to),
 		Amount: *amount, Kind: r.kind,
 	}
 	return t.Counts() && t.Kind != tracer.KindFee
 }
 
-// A batch is flows on their way to be merged, many at once as in an [intake].
+// A batch is flows on their way to be merged, many at once as in a [Loader].
 type batch struct {
-	n       int
-	pairs   [batchLen]pair
-	rows    [batchLen]flowRow
-	hashes  [batchLen]uint64
-	touched uint32
+	n      int
+	pairs  [batchLen]pair
+	rows   [batchLen]flowRow
+	hashes [batchLen]uint64
 }
 
 func (s *Store) mergeRow(b *batch, p pair, r flowRow) {
@@ -359,12 +359,12 @@ func (s *Store) mergeRow(b *batch, p pair, r flowRow) {
 
 // hashBatch hashes the pairs of b and reads the slots where they are found.
 func (s *Store) hashBatch(b *batch) {
-	x, touched := &s.flowIndex, uint32(0)
+	x, read := &s.flowIndex, uint32(0)
 	for i, p := range b.pairs[:b.n] {
 		b.hashes[i] = s.hashPair(p)
-		touched ^= x.slots[x.home(b.hashes[i])]
+		read ^= x.slots[x.home(b.hashes[i])]
 	}
-	b.touched = touched // or nobody would read them
+	runtime.KeepAlive(read)
 }
 
 // mergeBatch merges the flows of b and empties it.

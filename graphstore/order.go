@@ -86,7 +86,7 @@ func (o *chainOrder) of(s *Store, wallet uint32) []uint32 {
 }
 
 func (o *chainOrder) group(s *Store) {
-	start := make([]uint32, s.wallets.n+1)
+	start := make([]uint32, s.wallets.len()+1)
 	for i := range o.n {
 		r := s.transfers.at(uint32(i))
 		start[r.from]++

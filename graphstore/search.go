@@ -3,6 +3,7 @@ package graphstore
 import (
 	"iter"
 	"math"
+	"runtime"
 	"slices"
 
 	"scamtrace/tracer"
@@ -30,39 +31,38 @@ func (v *View) Depths(from []uint32, maxHops int) []int32 {
 	return depth
 }
 
-// A set is a set of the wallets of a view, small enough to stay near the
-// processor where a number for each would not.
-type set []uint64
-
-func newSet(n int) set { return make(set, (n+63)/64) }
-
-func (s set) has(a uint32) bool { return s[a/64]>>(a%64)&1 != 0 }
-func (s set) add(a uint32)      { s[a/64] |= 1 << (a % 64) }
-
 // search returns the depths, and what it reached in the order it did.
 func (v *View) search(from []uint32, maxHops int) (depth []int32, queue []uint32) {
 	depth = make([]int32, v.Len())
 	for i := range depth {
 		depth[i] = -1
 	}
-	met := newSet(v.Len())
+	queue = make([]uint32, 0, v.Len())
+	met := make([]uint64, v.Len()/64+1) // bits, which stay near the processor where depths would not
 	reach := func(d int32, to []uint32) {
 		for _, b := range to {
-			if !met.has(b) {
-				met.add(b)
+			if bit := uint64(1) << (b % 64); met[b/64]&bit == 0 {
+				met[b/64] |= bit
 				depth[b] = d
 				queue = append(queue, b)
 			}
 		}
 	}
 	reach(0, from)
+	var read uint32
 	for i := 0; i < len(queue); i++ {
+		if i+ahead < len(queue) {
+			if j := v.outStart[queue[i+ahead]]; int(j) < len(v.outTo) {
+				read ^= v.outTo[j]
+			}
+		}
 		a := queue[i]
 		if maxHops >= 0 && int(depth[a]) >= maxHops {
 			break
 		}
 		reach(depth[a]+1, v.Out(a))
 	}
+	runtime.KeepAlive(read)
 	return depth, queue
 }
 
@@ -239,7 +239,7 @@ func (v *View) Ways(from []tracer.Wallet) *Ways {
 	for a := range before {
 		before[a] = nobody
 	}
-	var queue []uint32
+	queue := make([]uint32, 0, v.Len())
 	for _, a := range v.ids(from) {
 		if before[a] == nobody {
 			before[a] = a

@@ -1,7 +1,6 @@
 package graphstore
 
 import (
-	"encoding/binary"
 	"sync"
 	"sync/atomic"
 
@@ -13,7 +12,7 @@ import (
 
 // A Store holds transfers and flows. Use [New] to make one.
 //
-// Writing (Add, AddFlows, Grow, and the library's AddVertex, AddEdge, UpdateEdge,
+// Writing (Add, AddFlows, Loader, and the library's AddVertex, AddEdge, UpdateEdge,
 // RemoveEdge, RemoveVertex) is not safe for concurrent use. Reading is, as long
 // as nobody writes. The first read after a write that needs an order or an
 // adjacency (Transfers, Rows, Of, Flows, Out, In, Freeze, ListVertices,
@@ -26,7 +25,7 @@ import (
 type Store struct {
 	keys keys
 
-	wallets     column[tracer.Wallet]
+	wallets     walletRows
 	walletIndex index
 	gone        map[uint32]struct{} // wallets taken out by RemoveVertex
 	lastWallets [2]uint32           // which AddVertex met last: the next calls will ask for them
@@ -91,93 +90,8 @@ func (s *Store) changed() {
 	s.view.Store(nil)
 }
 
-// Wallets returns how many wallet numbers were given out: they are 0 to
-// Wallets()-1.
-func (s *Store) Wallets() int { return s.wallets.n }
-
-// Wallet returns the wallet with a number, which must be below [Store.Wallets].
-func (s *Store) Wallet(id uint32) tracer.Wallet { return *s.wallets.at(id) }
-
-// WalletID returns the number of a wallet, if the store has it.
-func (s *Store) WalletID(w tracer.Wallet) (uint32, bool) {
-	for _, id := range s.lastWallets {
-		if id < uint32(s.wallets.n) && sameWallet(s.wallets.at(id), &w) {
-			return id, !s.isGone(id)
-		}
-	}
-	id, ok := s.findWallet(&w, s.keys.wallet(&w))
-	return id, ok && !s.isGone(id)
-}
-
-func (s *Store) isGone(id uint32) bool {
-	if len(s.gone) == 0 {
-		return false
-	}
-	_, gone := s.gone[id]
-	return gone
-}
-
-// differ returns 0 if two addresses are the same. It does not branch, and is
-// many times as fast as ==.
-func differ(a, b *common.Address) uint64 {
-	le := binary.LittleEndian
-	return (le.Uint64(a[:]) ^ le.Uint64(b[:])) | (le.Uint64(a[8:]) ^ le.Uint64(b[8:])) | uint64(le.Uint32(a[16:])^le.Uint32(b[16:]))
-}
-
-func sameWallet(a, b *tracer.Wallet) bool {
-	return differ(&a.Address, &b.Address)|(a.Chain^b.Chain) == 0
-}
-
 func sameAsset(a, b *tracer.Asset) bool {
 	return differ(&a.Token, &b.Token)|(a.Chain^b.Chain)|uint64(a.Kind^b.Kind) == 0
-}
-
-func (s *Store) findWallet(w *tracer.Wallet, h uint64) (uint32, bool) {
-	for p := s.walletIndex.probe(h); p.next(); {
-		if sameWallet(s.wallets.at(p.number), w) {
-			return p.number, true
-		}
-	}
-	return 0, false
-}
-
-// wallet returns the number of w, a new one if need be.
-func (s *Store) wallet(w *tracer.Wallet) uint32 {
-	return s.walletHashed(w, s.keys.wallet(w))
-}
-
-// walletGuessed is wallet, given the hash and a number that may be the one.
-func (s *Store) walletGuessed(w *tracer.Wallet, h uint64, guess uint32) uint32 {
-	if guess < uint32(s.wallets.n) && sameWallet(s.wallets.at(guess), w) && len(s.gone) == 0 {
-		return guess
-	}
-	return s.walletHashed(w, h)
-}
-
-// walletHashed is wallet, given the hash.
-func (s *Store) walletHashed(w *tracer.Wallet, h uint64) uint32 {
-	if id, ok := s.findWallet(w, h); ok {
-		if len(s.gone) > 0 {
-			delete(s.gone, id)
-		}
-		return id
-	}
-	return s.addWallet(w, h)
-}
-
-// addWallet gives a number to a wallet that the store does not have.
-func (s *Store) addWallet(w *tracer.Wallet, h uint64) uint32 {
-	if s.walletIndex.full() {
-		s.walletIndex = s.walletIndex.larger()
-		for first, ws := range s.wallets.runs() {
-			for i := range ws {
-				s.walletIndex.insert(s.keys.wallet(&ws[i]), first+uint32(i))
-			}
-		}
-	}
-	id := s.wallets.add(*w)
-	s.walletIndex.insert(h, id)
-	return id
 }
 
 // Assets returns how many asset numbers were given out.

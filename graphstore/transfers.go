@@ -200,7 +200,7 @@ func (s *Store) Transfer(n int) tracer.Transfer {
 	b := s.blocks.at(p.block)
 	return tracer.Transfer{
 		Asset: *s.assets.at(r.asset),
-		From:  s.wallets.at(r.from).Address, To: s.wallets.at(r.to).Address,
+		From:  *s.wallets.addresses.at(r.from), To: *s.wallets.addresses.at(r.to),
 		Amount: s.amount(r),
 		Block:  b.number, BlockHash: b.hash, Time: b.time,
 		Tx: s.txs.at(r.tx).hash, TxIndex: p.index,

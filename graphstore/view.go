@@ -1,15 +1,14 @@
 package graphstore
 
 import (
+	"cmp"
 	"encoding/binary"
-	"maps"
+	"runtime"
 	"slices"
 	"sort"
 	"sync"
 
 	"scamtrace/tracer"
-
-	"github.com/ethereum/go-ethereum/common"
 )
 
 // A View is the graph of a [Store] at one moment: its wallets, and for each
@@ -20,8 +19,8 @@ import (
 // [tracer.Wallet.Compare], so that every answer depends on the content of the
 // store only, not on how it came in. The zero address is a wallet like others.
 type View struct {
-	wallets column[tracer.Wallet] // of the store
-	order   []uint32              // the store's number of each wallet
+	wallets walletRows // of the store
+	order   []uint32   // the store's number of each wallet
 
 	// The receivers of a are outTo[outStart[a]:outStart[a+1]], ascending.
 	outStart, outTo []uint32
@@ -53,15 +52,13 @@ func (s *Store) freeze() *View {
 	if s.derived < s.transfers.n {
 		s.merge()
 	}
-	v := &View{order: s.sortedWallets()}
-	v.wallets = s.wallets
-	v.wallets.pieces = slices.Clone(s.wallets.pieces)
+	v := &View{wallets: s.wallets.frozen(), order: s.sortedWallets()}
 
 	// Two stable distributions, by receiver and then by sender, leave the
 	// pairs sorted by both. The first is by the store's numbers, the second by
 	// the view's.
-	in := make([]uint32, s.wallets.n+1)
-	out := make([]uint32, s.wallets.n+1)
+	in := make([]uint32, s.wallets.len()+1)
+	out := make([]uint32, s.wallets.len()+1)
 	for _, pairs := range s.pairs.runs() {
 		for _, p := range pairs {
 			if p.from != nobody {
@@ -71,12 +68,12 @@ func (s *Store) freeze() *View {
 		}
 	}
 	ends(in)
-	inFrom := make([]uint32, in[s.wallets.n])
+	inFrom := make([]uint32, in[s.wallets.len()])
 	for _, pairs := range s.pairs.runs() {
 		for _, p := range pairs {
 			if p.from != nobody {
-				in[p.to]--
-				inFrom[in[p.to]] = p.from
+				i := in[p.to] - 1
+				in[p.to], inFrom[i] = i, p.from
 			}
 		}
 	}
@@ -86,14 +83,21 @@ func (s *Store) freeze() *View {
 		out[id] = sum
 	}
 	v.outTo = make([]uint32, sum)
+	var read uint32
 	for b := len(v.order) - 1; b >= 0; b-- {
+		if b >= ahead {
+			if i := in[v.order[b-ahead]]; i < sum {
+				read ^= inFrom[i]
+			}
+		}
 		id := v.order[b]
 		for _, a := range inFrom[in[id]:in[id+1]] {
-			out[a]--
-			v.outTo[out[a]] = uint32(b)
+			i := out[a] - 1
+			out[a], v.outTo[i] = i, uint32(b)
 		}
 	}
-	v.outStart = make([]uint32, len(v.order)+1)
+	runtime.KeepAlive(read)
+	v.outStart = in[:len(v.order)+1] // in has done its work
 	for a, id := range v.order {
 		v.outStart[a] = out[id]
 	}
@@ -118,8 +122,14 @@ func (v *View) compact() {
 		}
 	}
 	v.outStart[len(v.order)] = n
-	v.outTo = v.outTo[:n]
+	if v.outTo = v.outTo[:n]; len(v.outTo) < cap(v.outTo)/2 {
+		v.outTo = slices.Clone(v.outTo)
+	}
 }
+
+// ahead is how many steps before its turn a list is looked at, so that it is
+// near the processor then.
+const ahead = 12
 
 // ends turns counts into the sums of all up to and including each. Whoever
 // fills the rows from their ends downwards is left with their starts.
@@ -137,69 +147,69 @@ func ends(counts []uint32) {
 // several.
 func (s *Store) sortedWallets() []uint32 {
 	start := make([]uint32, 1<<16+1)
-	count := make(map[uint64]uint32) // of wallets by chain
-	var last uint64                  // the chain of the wallet before
-	var n uint32                     // wallets on that chain, not counted yet
-	for first, ws := range s.wallets.runs() {
-		for i := range ws {
-			w := &ws[i]
-			if s.isGone(first + uint32(i)) {
-				continue
+	for first, addresses := range s.wallets.addresses.runs() {
+		for i := range addresses {
+			if !s.isGone(first + uint32(i)) {
+				start[binary.BigEndian.Uint16(addresses[i][:])]++
 			}
-			start[binary.BigEndian.Uint16(w.Address[:])]++
-			if w.Chain != last && n > 0 {
-				count[last] += n
-				n = 0
-			}
-			last = w.Chain
-			n++
 		}
 	}
-	count[last] += n
 	ends(start)
 	ids := make([]uint32, start[1<<16])
-	for first, ws := range s.wallets.runs() {
-		for i := range ws {
+	keys := make([]uint32, len(ids)) // the next four bytes of each
+	for first, addresses := range s.wallets.addresses.runs() {
+		for i := range addresses {
 			if id := first + uint32(i); !s.isGone(id) {
-				h := binary.BigEndian.Uint16(ws[i].Address[:])
+				a := addresses[i][:]
+				h := binary.BigEndian.Uint16(a)
 				start[h]--
-				ids[start[h]] = id
+				ids[start[h]], keys[start[h]] = id, binary.BigEndian.Uint32(a[2:])
 			}
 		}
 	}
 	for h := range 1 << 16 {
-		if heap := ids[start[h]:start[h+1]]; len(heap) > 1 {
-			s.sortHeap(heap)
+		if first, end := start[h], start[h+1]; end-first > 1 {
+			s.sortHeap(ids[first:end], keys[first:end])
 		}
 	}
-	if len(count) < 2 {
-		return ids
+	if len(s.wallets.chains) > 1 {
+		return s.sortedByChain(ids)
 	}
-	n = 0
-	for _, chain := range slices.Sorted(maps.Keys(count)) {
-		count[chain], n = n, n+count[chain]
-	}
-	byChain := make([]uint32, len(ids))
+	return ids
+}
+
+// sortedByChain returns ids by chain, otherwise in the order they are in.
+func (s *Store) sortedByChain(ids []uint32) []uint32 {
+	chains := s.wallets.chains
+	count := make([]uint32, len(chains))
 	for _, id := range ids {
-		c := s.wallets.at(id).Chain
-		byChain[count[c]] = id
-		count[c]++
+		count[s.wallets.chainNumber(id)]++
 	}
-	return byChain
+	order, _ := ranked(len(chains), nil, func(a, b uint32) int { return cmp.Compare(chains[a], chains[b]) })
+	var n uint32
+	for _, c := range order {
+		count[c], n = n, n+count[c] // from here on a chain's next place
+	}
+	sorted := make([]uint32, len(ids))
+	for _, id := range ids {
+		next := &count[s.wallets.chainNumber(id)]
+		sorted[*next] = id
+		*next++
+	}
+	return sorted
 }
 
 // sortHeap sorts wallets by address alone, given that the first two bytes are
-// the same.
-func (s *Store) sortHeap(ids []uint32) {
-	address := func(id uint32) *common.Address { return &s.wallets.at(id).Address }
-	var keys [32]uint64 // the next eight bytes
-	if len(ids) > len(keys) {
-		slices.SortFunc(ids, func(a, b uint32) int { return address(a).Cmp(*address(b)) })
+// the same, and the four after those.
+func (s *Store) sortHeap(ids, keys []uint32) {
+	compare := func(a, b uint32) int { return s.wallets.addresses.at(a).Cmp(*s.wallets.addresses.at(b)) }
+	if len(ids) > 64 {
+		slices.SortFunc(ids, compare)
 		return
 	}
 	for i, id := range ids {
-		key := binary.BigEndian.Uint64(address(id)[2:])
-		for i > 0 && (keys[i-1] > key || keys[i-1] == key && address(ids[i-1]).Cmp(*address(id)) > 0) {
+		key := keys[i]
+		for i > 0 && (keys[i-1] > key || keys[i-1] == key && compare(ids[i-1], id) > 0) {
 			keys[i], ids[i] = keys[i-1], ids[i-1]
 			i--
 		}
@@ -215,7 +225,7 @@ func (v *View) Pairs() int { return len(v.outTo) }
 
 // Wallet returns the wallet with a number of the view, which must be below
 // [View.Len].
-func (v *View) Wallet(id uint32) tracer.Wallet { return *v.wallets.at(v.order[id]) }
+func (v *View) Wallet(id uint32) tracer.Wallet { return v.wallets.at(v.order[id]) }
 
 // ID returns the number of a wallet in the view, if it is there.
 func (v *View) ID(w tracer.Wallet) (uint32, bool) {
