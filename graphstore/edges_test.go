@@ -320,3 +320,35 @@ func TestRemovedWalletComesBack(t *testing.T) {
 		}
 	}
 }
+
+// An edge without flows has the weight it was given until a flow comes, also
+// after a snapshot.
+func TestEdgeWithoutFlows(t *testing.T) {
+	p := Pair{wallet(1), wallet(2)}
+	for _, weight := range []int{5, 90_000} {
+		for _, again := range []func(*Store) *Store{
+			func(s *Store) *Store { return s },
+			func(s *Store) *Store { return restored(t, snapshot(t, s)) },
+		} {
+			s := New()
+			addVertices(s.Graph(), p)
+			if err := s.Graph().AddEdge(p.From, p.To, graph.EdgeWeight(weight)); err != nil {
+				t.Fatal(err)
+			}
+			s = again(s)
+			e, err := s.Edge(p.From, p.To)
+			if flows, _ := e.Properties.Data.([]Flow); err != nil || len(flows) != 0 || e.Properties.Weight != weight {
+				t.Fatalf("the edge is %+v, %v, want weight %d", e, err, weight)
+			}
+			s = again(s)
+			flow := Flow{Asset: tracer.NativeOf(1), Amount: *uint256.NewInt(7), Transfers: 3, First: 4, Last: 9}
+			s.AddFlows(one(p, flow))
+			if got, want := allFlows(s), []pairFlow{{p, flow}}; !slices.Equal(got, want) {
+				t.Errorf("the flows are %v, want %v", got, want)
+			}
+			if e, err := s.Edge(p.From, p.To); err != nil || e.Properties.Weight != 3 {
+				t.Errorf("the edge is %+v, %v, want weight 3", e, err)
+			}
+		}
+	}
+}

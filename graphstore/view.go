@@ -52,7 +52,7 @@ func (s *Store) freeze() *View {
 	if s.derived < s.transfers.n {
 		s.merge()
 	}
-	v := &View{wallets: s.wallets.frozen(), order: s.sortedWallets()}
+	v := &View{wallets: s.wallets, order: s.sortedWallets()}
 
 	// Two stable distributions, by receiver and then by sender, leave the
 	// pairs sorted by both. The first is by the store's numbers, the second by

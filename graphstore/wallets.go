@@ -2,7 +2,6 @@ package graphstore
 
 import (
 	"encoding/binary"
-	"slices"
 
 	"scamtrace/tracer"
 
@@ -10,7 +9,7 @@ import (
 )
 
 // walletRows are wallets by their numbers. Few graphs are on more than one
-// chain, so chains stand apart.
+// chain, so chains stand apart. A copy stays as it is when wallets are added.
 type walletRows struct {
 	addresses    column[common.Address]
 	chains       []uint64       // all that there are, in the order they were met
@@ -77,15 +76,6 @@ func (r *walletRows) addChain(chain uint64) uint32 {
 	r.chainNumbers[chain] = n
 	r.chains = append(r.chains, chain)
 	return n
-}
-
-// frozen returns the rows as they are now, whatever is added later.
-func (r *walletRows) frozen() walletRows {
-	f := *r
-	f.addresses.pieces = slices.Clone(r.addresses.pieces)
-	f.chain.pieces = slices.Clone(r.chain.pieces)
-	f.chainNumbers = nil
-	return f
 }
 
 // Wallets returns how many wallet numbers were given out: they are 0 to
