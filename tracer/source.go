@@ -102,16 +102,18 @@ type Source interface {
 	// not read a part reports that in Unread, without an error.
 	Transfers(ctx context.Context, q Query) (Answer, error)
 
-	// Transactions returns all transfers of the given transactions. One that
-	// failed or moved nothing has none; one that is not on the chain up to the
-	// pinned block is an error that wraps [ErrNotFound].
-	Transactions(ctx context.Context, txs []common.Hash) (Answer, error)
+	// Transactions returns all transfers of the given transactions, for at most
+	// most requests; zero means no bound. One that failed or moved nothing has
+	// none; one that is not on the chain up to the pinned block is an error that
+	// wraps [ErrNotFound]. Too few requests are one that wraps [ErrBudget].
+	Transactions(ctx context.Context, txs []common.Hash, most int) (Answer, error)
 }
 
 // A CodeSource is a [Source] that can tell contracts from accounts.
 type CodeSource interface {
 	// Contracts returns, for each address in order, whether it has code at the
 	// pinned block. An EIP-7702 delegation does not count as code. The int is
-	// the number of requests spent.
-	Contracts(ctx context.Context, addrs []common.Address) ([]bool, int, error)
+	// the number of requests spent, which is at most most; zero means no bound.
+	// If that is too few, the error wraps [ErrBudget].
+	Contracts(ctx context.Context, addrs []common.Address, most int) ([]bool, int, error)
 }

@@ -163,7 +163,7 @@ func TestAnvil(t *testing.T) {
 			for _, d := range s.sent {
 				txs = append(txs, d.hash)
 			}
-			ans, err := src.Transactions(t.Context(), txs)
+			ans, err := src.Transactions(t.Context(), txs, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -154,7 +154,7 @@ func (s *Source) purse(most int, n *counter) (*purse, error) {
 }
 
 func budget(err error) error {
-	if errors.Is(err, errBudget) {
+	if errors.Is(err, tracer.ErrBudget) {
 		return tracer.ErrBudget
 	}
 	return err

@@ -249,7 +249,7 @@ func (c *client) again(ctx context.Context, probe bool, try func() error) error 
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if errors.Is(err, errBudget) {
+		if errors.Is(err, tracer.ErrBudget) {
 			return err
 		}
 		e := c.classify(err)

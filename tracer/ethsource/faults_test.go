@@ -140,7 +140,7 @@ func faultRun(t *testing.T, seed uint64) string {
 	for range 5 {
 		txs = append(txs, truth[rng.IntN(len(truth))].Tx)
 	}
-	ans, err = s.Transactions(ctx, txs)
+	ans, err = s.Transactions(ctx, txs, 0)
 	if err != nil {
 		clean("Transactions", err.Error())
 		if errors.Is(err, tracer.ErrNotFound) {

@@ -141,7 +141,7 @@ func TestFork(t *testing.T) {
 					txs = append(txs, x.Tx)
 				}
 			}
-			whole, err := s.Transactions(t.Context(), txs)
+			whole, err := s.Transactions(t.Context(), txs, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

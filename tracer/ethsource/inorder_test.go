@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"scamtrace/tracer"
 )
 
 // TestInOrder reads random blocks from an endpoint that refuses some ranges and
@@ -156,7 +158,7 @@ func TestPurse(t *testing.T) {
 			for _, c := range costs[:done] {
 				sum += c
 			}
-			if n.count() > budget || sum > budget || err == nil && done < len(costs) || err != nil && !errors.Is(err, errBudget) {
+			if n.count() > budget || sum > budget || err == nil && done < len(costs) || err != nil && !errors.Is(err, tracer.ErrBudget) {
 				t.Errorf("seed %d: %d of %d spent, %d pieces for %d, %v", seed, n.count(), budget, done, sum, err)
 			}
 			if got := fmt.Sprint(done, err); try == 0 {
@@ -167,7 +169,7 @@ func TestPurse(t *testing.T) {
 		}
 	}
 	p := newPurse(5, new(counter))
-	if err := p.spend(t.Context(), 6); !errors.Is(err, errBudget) {
+	if err := p.spend(t.Context(), 6); !errors.Is(err, tracer.ErrBudget) {
 		t.Errorf("6 of 5: %v", err)
 	}
 	if err := p.spend(t.Context(), 5); err != nil {

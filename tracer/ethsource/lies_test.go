@@ -288,7 +288,7 @@ func TestWitness(t *testing.T) {
 			if len(ans.Transfers) > 0 || len(ans.Unread) != len(q.Spans) {
 				t.Errorf("%d transfers are kept, %d of %d spans unread", len(ans.Transfers), len(ans.Unread), len(q.Spans))
 			}
-			if ans, err := s.Transactions(t.Context(), txs); err == nil || tt.want != nil && !errors.Is(err, tt.want) || len(ans.Transfers) > 0 {
+			if ans, err := s.Transactions(t.Context(), txs, 0); err == nil || tt.want != nil && !errors.Is(err, tt.want) || len(ans.Transfers) > 0 {
 				t.Errorf("Transactions says %d transfers, %v", len(ans.Transfers), err)
 			}
 			turned = false

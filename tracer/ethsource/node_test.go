@@ -122,7 +122,7 @@ func TestSimulated(t *testing.T) {
 			for _, d := range s.sent {
 				txs = append(txs, d.hash)
 			}
-			ans, err := src.Transactions(t.Context(), txs)
+			ans, err := src.Transactions(t.Context(), txs, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -210,7 +210,7 @@ func TestReorg(t *testing.T) {
 	if ans, err := src.Transfers(t.Context(), q); !errors.Is(err, tracer.ErrReorg) || len(ans.Transfers) > 0 || len(ans.Unread) != len(q.Spans) {
 		t.Errorf("Transfers has %d transfers, %d unread, and says %v", len(ans.Transfers), len(ans.Unread), err)
 	}
-	if _, err := src.Transactions(t.Context(), []common.Hash{s.sent[0].hash}); !errors.Is(err, tracer.ErrReorg) {
+	if _, err := src.Transactions(t.Context(), []common.Hash{s.sent[0].hash}, 0); !errors.Is(err, tracer.ErrReorg) {
 		t.Errorf("Transactions says %v", err)
 	}
 	if _, err := ethsource.Open(t.Context(), s.chain, url, ethsource.Hasty(ethsource.Options{Pin: &pinned})); !errors.Is(err, tracer.ErrReorg) {

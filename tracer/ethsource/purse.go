@@ -2,12 +2,11 @@ package ethsource
 
 import (
 	"context"
-	"errors"
 	"math"
 	"sync"
-)
 
-var errBudget = errors.New("the budget of requests ran out")
+	"scamtrace/tracer"
+)
 
 // A purse holds the calls that a reading may still make. Pieces that are read
 // ahead of time get a purse of their own, filled from the reading's, so that
@@ -78,7 +77,7 @@ func (p *purse) take(ctx context.Context, n int) error {
 			return nil
 		}
 		if p.parent == nil {
-			return errBudget
+			return tracer.ErrBudget
 		}
 		select {
 		case <-p.head:

@@ -60,7 +60,7 @@ func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
 		return context.Cause(ctx)
 	}
 	if budget > 0 && budget <= witnessCalls {
-		r.rest(0, errBudget)
+		r.rest(0, tracer.ErrBudget)
 		return context.Cause(ctx)
 	}
 	blocks := union(r.spans)
@@ -82,14 +82,14 @@ func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
 		r.mu.Unlock()
 		from = 0 // nobody knows which of the two was read before
 	}
-	if nothing := errors.Is(err, errBudget) && from == blocks[0].from; !nothing && !(ok && e.gone()) {
+	if nothing := errors.Is(err, tracer.ErrBudget) && from == blocks[0].from; !nothing && !(ok && e.gone()) {
 		left := 0
 		if budget > 0 {
 			left = budget - spent.count()
 		}
 		bad := r.witness(ctx, newPurse(left, spent))
 		// What cannot be asked speaks against nothing.
-		if e, ok := errors.AsType[*nodeError](bad); bad != nil && ctx.Err() == nil && !errors.Is(bad, errBudget) && !(ok && e.gone()) {
+		if e, ok := errors.AsType[*nodeError](bad); bad != nil && ctx.Err() == nil && !errors.Is(bad, tracer.ErrBudget) && !(ok && e.gone()) {
 			from, err = 0, bad
 		}
 	}
@@ -160,7 +160,7 @@ func (r *reading) miss(p tracer.Span, part tracer.Part, err error) {
 func reason(part tracer.Part, err error) tracer.Reason {
 	e, ok := errors.AsType[*nodeError](err)
 	switch {
-	case errors.Is(err, errBudget):
+	case errors.Is(err, tracer.ErrBudget):
 		return tracer.ReasonBudget
 	case ok && e.late, !ok && !errors.Is(err, tracer.ErrReorg) && !errors.Is(err, tracer.ErrWrongChain):
 		return tracer.ReasonStopped // the context's own cause
@@ -360,9 +360,9 @@ func (s *Source) times(ctx context.Context, p *purse, ts []tracer.Transfer) erro
 
 // Transactions reads whole transactions: what they moved themselves, their
 // logs, and what was moved inside them where the node can tell.
-func (s *Source) Transactions(ctx context.Context, hashes []common.Hash) (tracer.Answer, error) {
+func (s *Source) Transactions(ctx context.Context, hashes []common.Hash, most int) (tracer.Answer, error) {
 	spent := new(counter)
-	ans, err := s.transactions(ctx, newPurse(0, spent), unique(hashes))
+	ans, err := s.transactions(ctx, newPurse(most, spent), unique(hashes))
 	ans.Requests = spent.count()
 	return ans, err
 }

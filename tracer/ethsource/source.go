@@ -266,9 +266,9 @@ func (s *Source) BlockAt(ctx context.Context, time uint64) (uint64, error) {
 }
 
 // Contracts asks for the code of addresses at the pinned block.
-func (s *Source) Contracts(ctx context.Context, addrs []common.Address) ([]bool, int, error) {
+func (s *Source) Contracts(ctx context.Context, addrs []common.Address, most int) ([]bool, int, error) {
 	spent := new(counter)
-	out, err := s.contracts(ctx, newPurse(0, spent), addrs)
+	out, err := s.contracts(ctx, newPurse(most, spent), addrs)
 	return out, spent.count(), err
 }
 

@@ -199,7 +199,7 @@ func TestTransactions(t *testing.T) {
 			txs = append(txs, p.Tx)
 		}
 	}
-	ans, err := s.Transactions(t.Context(), txs)
+	ans, err := s.Transactions(t.Context(), txs, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestTransactions(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("Transactions gives %d transfers, want %d:\n%v\n%v", len(got), len(want), got, want)
 	}
-	if _, err := s.Transactions(t.Context(), []common.Hash{{1}}); !errors.Is(err, tracer.ErrNotFound) {
+	if _, err := s.Transactions(t.Context(), []common.Hash{{1}}, 0); !errors.Is(err, tracer.ErrNotFound) {
 		t.Errorf("an unknown transaction: %v", err)
 	}
 }

@@ -223,7 +223,7 @@ func (s *Source) blockOf(row uint32) uint64 { return s.blocks[s.txs[s.rows[row].
 
 // Transactions returns the transfers of transactions that the files name,
 // also of those that failed or moved nothing, which have none.
-func (s *Source) Transactions(ctx context.Context, txs []common.Hash) (tracer.Answer, error) {
+func (s *Source) Transactions(ctx context.Context, txs []common.Hash, _ int) (tracer.Answer, error) {
 	if err := context.Cause(ctx); err != nil {
 		return tracer.Answer{}, err
 	}

@@ -358,8 +358,8 @@ func balance(span tracer.Span, ts []tracer.Transfer) (sent int, change *big.Int)
 
 // Transactions reads transactions from Alchemy's node, and what was moved
 // inside them from the transfers of their blocks.
-func (s *Alchemy) Transactions(ctx context.Context, txs []common.Hash) (tracer.Answer, error) {
-	return s.nodeTransactions(ctx, s.c, s.node, &s.chain, txs, func(p *purse, rs []*receipt, ans *tracer.Answer) error {
+func (s *Alchemy) Transactions(ctx context.Context, txs []common.Hash, most int) (tracer.Answer, error) {
+	return s.nodeTransactions(ctx, s.c, s.node, &s.chain, txs, most, func(p *purse, rs []*receipt, ans *tracer.Answer) error {
 		in := make(map[uint64][]*receipt)
 		for _, r := range rs {
 			if *r.Status == 1 && !(*uint256.Int)(r.GasUsed).Eq(uint256.NewInt(plainGas)) {

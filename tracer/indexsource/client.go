@@ -82,8 +82,6 @@ type fault struct {
 
 func (f *fault) Error() string { return f.text }
 
-var errBudget = errors.New("the budget of requests ran out")
-
 // down reports whether an error says that the endpoint answers nobody.
 func down(err error) bool {
 	f, ok := errors.AsType[*fault](err)
@@ -93,7 +91,7 @@ func down(err error) bool {
 // final reports whether an error ends the whole query, and not only a part.
 func final(ctx context.Context, err error) bool {
 	f, ok := errors.AsType[*fault](err)
-	return ctx.Err() != nil || errors.Is(err, errBudget) || down(err) || ok && f.late || errors.Is(err, tracer.ErrReorg) || errors.Is(err, tracer.ErrWrongChain)
+	return ctx.Err() != nil || errors.Is(err, tracer.ErrBudget) || down(err) || ok && f.late || errors.Is(err, tracer.ErrReorg) || errors.Is(err, tracer.ErrWrongChain)
 }
 
 // A purse holds the requests that a query may still make. One goroutine has it.
@@ -108,7 +106,7 @@ func newPurse(most int) *purse {
 
 func (p *purse) spend(n int) error {
 	if n > p.left {
-		return errBudget
+		return tracer.ErrBudget
 	}
 	p.left -= n
 	p.spent += n

@@ -642,8 +642,8 @@ func (s *Explorer) internal(raw json.RawMessage) (t tracer.Transfer, ok bool, er
 
 // Transactions reads transactions from the explorer's node, and what was moved
 // inside them from its list of the internal transactions of a block.
-func (s *Explorer) Transactions(ctx context.Context, txs []common.Hash) (tracer.Answer, error) {
-	return s.nodeTransactions(ctx, s.c, s.node, &s.chain, txs, func(p *purse, rs []*receipt, ans *tracer.Answer) error {
+func (s *Explorer) Transactions(ctx context.Context, txs []common.Hash, most int) (tracer.Answer, error) {
+	return s.nodeTransactions(ctx, s.c, s.node, &s.chain, txs, most, func(p *purse, rs []*receipt, ans *tracer.Answer) error {
 		of := make(map[uint64][]*receipt)
 		var numbers []uint64
 		for _, r := range rs {

@@ -55,7 +55,7 @@ func FuzzAnswers(f *testing.F) {
 					t.Errorf("out of order: %+v", ans.Transfers)
 				}
 			}
-			s.Transactions(t.Context(), []common.Hash{{1}}) // whatever it says
+			s.Transactions(t.Context(), []common.Hash{{1}}, 0) // whatever it says
 		}
 	})
 }

@@ -261,12 +261,12 @@ func nodeTxs(ctx context.Context, c *client, n node, p *purse, hashes []common.H
 
 // nodeTransactions answers [tracer.Source.Transactions] from a node, but for
 // what was moved inside, which inner adds: it gets what each transaction is.
-func (g *ground) nodeTransactions(ctx context.Context, c *client, n node, chain *tracer.Chain, hashes []common.Hash,
+func (g *ground) nodeTransactions(ctx context.Context, c *client, n node, chain *tracer.Chain, hashes []common.Hash, most int,
 	inner func(p *purse, rs []*receipt, ans *tracer.Answer) error) (ans tracer.Answer, err error) {
 	if len(hashes) == 0 || ctx.Err() != nil {
 		return ans, context.Cause(ctx)
 	}
-	p := newPurse(0)
+	p := newPurse(most)
 	defer func() { ans.Requests = p.spent }()
 	pinned, _, err := g.at(ctx, p)
 	if err != nil {

@@ -126,8 +126,8 @@ func (p *Planner) BlockAt(ctx context.Context, time uint64) (uint64, error) {
 }
 
 // Transactions asks the node.
-func (p *Planner) Transactions(ctx context.Context, txs []common.Hash) (tracer.Answer, error) {
-	return p.node.Transactions(ctx, txs)
+func (p *Planner) Transactions(ctx context.Context, txs []common.Hash, most int) (tracer.Answer, error) {
+	return p.node.Transactions(ctx, txs, most)
 }
 
 // use reports whether a faster source may be used: it must know the node's
@@ -206,7 +206,7 @@ func (w *planning) ask(ctx context.Context, s tracer.Source, who int) (asked []t
 	}
 	if w.q.MaxRequests > 0 && w.purse.left == 0 {
 		for i := range w.gaps {
-			w.gaps[i].Reason, w.gaps[i].Detail = tracer.ReasonBudget, errBudget.Error()
+			w.gaps[i].Reason, w.gaps[i].Detail = tracer.ReasonBudget, tracer.ErrBudget.Error()
 		}
 		return nil, context.Cause(ctx)
 	}
@@ -408,8 +408,8 @@ func (w *planning) check(ctx context.Context, states StateSource, asked []tracer
 	const each = 4 // two states, with a nonce and a balance
 	if n := w.purse.left / each; n < len(spans) {
 		for _, p := range spans[n:] {
-			w.gaps = append(w.gaps, tracer.Unread{Span: p, Part: tracer.PartNative, Reason: tracer.ReasonBudget, Detail: errBudget.Error()},
-				tracer.Unread{Span: p, Part: tracer.PartInternal, Reason: tracer.ReasonBudget, Detail: errBudget.Error()})
+			w.gaps = append(w.gaps, tracer.Unread{Span: p, Part: tracer.PartNative, Reason: tracer.ReasonBudget, Detail: tracer.ErrBudget.Error()},
+				tracer.Unread{Span: p, Part: tracer.PartInternal, Reason: tracer.ReasonBudget, Detail: tracer.ErrBudget.Error()})
 		}
 		if spans = spans[:n]; n == 0 {
 			return nil, nil
@@ -490,7 +490,7 @@ func Confirm(ctx context.Context, node tracer.Source, ts []tracer.Transfer) (con
 	}
 	shown := make(map[tracer.TransferID]tracer.Transfer)
 	ask := func(some []common.Hash) error {
-		ans, err := node.Transactions(ctx, some)
+		ans, err := node.Transactions(ctx, some, 0)
 		requests += ans.Requests
 		for _, t := range ans.Transfers {
 			shown[t.ID()] = t

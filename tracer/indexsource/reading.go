@@ -78,7 +78,7 @@ func (r *reading) missAll(from uint64, why error) {
 func reason(part tracer.Part, err error) tracer.Reason {
 	f, ok := errors.AsType[*fault](err)
 	switch {
-	case errors.Is(err, errBudget):
+	case errors.Is(err, tracer.ErrBudget):
 		return tracer.ReasonBudget
 	case ok && f.late, !ok && !errors.Is(err, tracer.ErrReorg) && !errors.Is(err, tracer.ErrWrongChain):
 		return tracer.ReasonStopped // the context's own cause
@@ -233,7 +233,7 @@ func (r *reading) each(ctx context.Context, last uint64, name string, wallet fun
 func refuse(ctx context.Context, q tracer.Query, p *purse, err error) (tracer.Answer, error) {
 	r := newReading(q, ^uint64(0))
 	r.missAll(0, err)
-	if !errors.Is(err, errBudget) || ctx.Err() != nil {
+	if !errors.Is(err, tracer.ErrBudget) || ctx.Err() != nil {
 		return r.answer(p.spent), cmp.Or(context.Cause(ctx), err)
 	}
 	return r.answer(p.spent), nil

@@ -515,7 +515,7 @@ func path(p []int) string {
 
 // Transactions is an error that wraps [errors.ErrUnsupported]: the portal finds
 // nothing by hash.
-func (s *SQD) Transactions(ctx context.Context, txs []common.Hash) (tracer.Answer, error) {
+func (s *SQD) Transactions(ctx context.Context, txs []common.Hash, _ int) (tracer.Answer, error) {
 	if len(txs) == 0 || ctx.Err() != nil {
 		return tracer.Answer{}, context.Cause(ctx)
 	}

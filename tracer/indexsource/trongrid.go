@@ -405,11 +405,11 @@ func (s *TronGrid) receipts(ctx context.Context, p *purse, hashes []common.Hash)
 }
 
 // Transactions reads transactions by their ids.
-func (s *TronGrid) Transactions(ctx context.Context, hashes []common.Hash) (ans tracer.Answer, err error) {
+func (s *TronGrid) Transactions(ctx context.Context, hashes []common.Hash, most int) (ans tracer.Answer, err error) {
 	if len(hashes) == 0 || ctx.Err() != nil {
 		return ans, context.Cause(ctx)
 	}
-	p := newPurse(0)
+	p := newPurse(most)
 	defer func() { ans.Requests = p.spent }()
 	pinned, _, err := s.at(ctx, p)
 	if err != nil {

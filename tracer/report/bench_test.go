@@ -82,7 +82,7 @@ func (w *wide) Transfers(_ context.Context, q tracer.Query) (tracer.Answer, erro
 	return ans, nil
 }
 
-func (w *wide) Transactions(_ context.Context, txs []common.Hash) (tracer.Answer, error) {
+func (w *wide) Transactions(_ context.Context, txs []common.Hash, _ int) (tracer.Answer, error) {
 	ans := tracer.Answer{Requests: 1}
 	for _, tx := range txs {
 		for i := range w.ts {

@@ -334,7 +334,7 @@ func (s *suite) transactions(t *testing.T) {
 		t.Fatal("no transaction of the world failed")
 	}
 	txs = append(txs, all[i])
-	ans, err := s.src.Transactions(t.Context(), append(txs, txs[0]))
+	ans, err := s.src.Transactions(t.Context(), append(txs, txs[0]), 0)
 	if s.o.NoTransactions {
 		if !errors.Is(err, errors.ErrUnsupported) || len(ans.Transfers) > 0 {
 			t.Errorf("Transactions = %d transfers, %v, want none and %v", len(ans.Transfers), err, errors.ErrUnsupported)
@@ -351,11 +351,35 @@ func (s *suite) transactions(t *testing.T) {
 			t.Errorf("%s %s of %s in the answer: %v, want %v", x.Kind, x.Position, x.Tx, have[x.ID()], in)
 		}
 	}
-	if ans, err := s.src.Transactions(t.Context(), nil); err != nil || len(ans.Transfers) > 0 {
+	if ans, err := s.src.Transactions(t.Context(), nil, 0); err != nil || len(ans.Transfers) > 0 {
 		t.Errorf("Transactions of nothing = %v, %v", ans, err)
 	}
-	if _, err := s.src.Transactions(t.Context(), []common.Hash{txs[0], {1, 2, 3}}); !errors.Is(err, tracer.ErrNotFound) {
+	if _, err := s.src.Transactions(t.Context(), []common.Hash{txs[0], {1, 2, 3}}, 0); !errors.Is(err, tracer.ErrNotFound) {
 		t.Errorf("Transactions of one that there is not says %v", err)
+	}
+	for most := 1; most < ans.Requests; most += max(1, ans.Requests/20) {
+		some, err := s.src.Transactions(t.Context(), txs, most)
+		if some.Requests > most || err != nil && !errors.Is(err, tracer.ErrBudget) || err == nil && len(some.Transfers) != len(ans.Transfers) {
+			t.Errorf("Transactions for at most %d requests = %d of %d transfers, %d requests, %v", most, len(some.Transfers), len(ans.Transfers), some.Requests, err)
+		}
+	}
+	cs, ok := s.src.(tracer.CodeSource)
+	if !ok {
+		return
+	}
+	var addrs []common.Address
+	for _, p := range s.query(10).Spans {
+		addrs = append(addrs, p.Wallet)
+	}
+	code, cost, err := cs.Contracts(t.Context(), addrs, 0)
+	if err != nil || len(code) != len(addrs) {
+		t.Fatalf("Contracts = %v, %v", code, err)
+	}
+	for most := 1; most <= cost; most++ {
+		some, n, err := cs.Contracts(t.Context(), addrs, most)
+		if n > most || err != nil && !errors.Is(err, tracer.ErrBudget) || err == nil && !slices.Equal(some, code) {
+			t.Errorf("Contracts for at most %d requests = %v, %d requests, %v, want %v", most, some, n, err, code)
+		}
 	}
 }
 
@@ -370,7 +394,7 @@ func (s *suite) canceled(t *testing.T) {
 		t.Errorf("Transfers says %v, want %v", err, why)
 	}
 	s.check(t, q, ans)
-	if ans, err := s.src.Transactions(ctx, []common.Hash{s.truth[0].Tx}); err == nil && len(ans.Transfers) == 0 {
+	if ans, err := s.src.Transactions(ctx, []common.Hash{s.truth[0].Tx}, 0); err == nil && len(ans.Transfers) == 0 {
 		t.Error("Transactions has neither an answer nor an error")
 	}
 }

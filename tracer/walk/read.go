@@ -3,6 +3,7 @@ package walk
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"scamtrace/tracer"
@@ -110,8 +111,9 @@ func (w *Walk) look(ctx context.Context) bool {
 		if !w.may(ctx) {
 			return false
 		}
-		some := ask[:min(len(ask), w.o.Limits.Requests-w.requests)]
-		code, n, err := cs.Contracts(ctx, some)
+		left := w.o.Limits.Requests - w.requests
+		some := ask[:min(len(ask), left)]
+		code, n, err := cs.Contracts(ctx, some, left)
 		w.requests += n
 		if err != nil {
 			return w.failed(ctx, err)
@@ -146,13 +148,11 @@ func (w *Walk) complete(ctx context.Context) bool {
 		if !w.may(ctx) {
 			return false
 		}
-		// One may take a request for each of its parts, and for each again.
-		n := min(len(p.txs), (w.o.Limits.Requests-w.requests)/4)
-		if n == 0 {
-			w.stopped = w.outOfRequests()
-			return false
-		}
-		ans, err := w.src.Transactions(ctx, p.txs[:n])
+		// One takes a request for each of its parts: the transaction, its
+		// receipt, what was moved inside.
+		left := w.o.Limits.Requests - w.requests
+		n := min(len(p.txs), max(left/4, 1))
+		ans, err := w.src.Transactions(ctx, p.txs[:n], left)
 		w.requests += ans.Requests
 		if err != nil {
 			return w.failed(ctx, err)
@@ -292,9 +292,12 @@ func (w *Walk) count(ts []tracer.Transfer, read map[common.Address]span, hub int
 
 // failed notes why the source ended the step, and returns false.
 func (w *Walk) failed(ctx context.Context, err error) bool {
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		w.stopped = Stopped{tracer.ReasonStopped, "the run was interrupted"}
-	} else {
+	case errors.Is(err, tracer.ErrBudget):
+		w.stopped = w.outOfRequests()
+	default:
 		w.stopped = Stopped{tracer.ReasonSource, err.Error()}
 	}
 	return false

@@ -103,14 +103,14 @@ func (w *Walk) payments(ctx context.Context, txs []common.Hash, wallets []common
 	if len(txs) == 0 {
 		return paid, nil
 	}
-	if len(txs) > w.o.Limits.Requests {
-		return nil, fmt.Errorf("%w: %d payments were reported, and the budget is %d requests; please allow more", tracer.ErrUsage, len(txs), w.o.Limits.Requests)
-	}
-	ans, err := w.src.Transactions(ctx, txs)
+	ans, err := w.src.Transactions(ctx, txs, w.o.Limits.Requests)
 	w.requests += ans.Requests
-	if errors.Is(err, tracer.ErrNotFound) {
+	switch {
+	case errors.Is(err, tracer.ErrNotFound):
 		return nil, fmt.Errorf("%w: %w; check the hash and the chain, and if the payment is very new try again in half an hour", tracer.ErrUsage, err)
-	} else if err != nil {
+	case errors.Is(err, tracer.ErrBudget):
+		return nil, fmt.Errorf("%w: the budget of %d requests is too small to read the reported payments; please allow more", tracer.ErrUsage, w.o.Limits.Requests)
+	case err != nil:
 		return nil, fmt.Errorf("read the reported payments: %w", err)
 	}
 	w.store.Add(ans.Transfers)

@@ -138,7 +138,10 @@ func (s *listSource) Transfers(ctx context.Context, q tracer.Query) (tracer.Answ
 	return ans, err
 }
 
-func (s *listSource) Transactions(ctx context.Context, txs []common.Hash) (tracer.Answer, error) {
+func (s *listSource) Transactions(ctx context.Context, txs []common.Hash, most int) (tracer.Answer, error) {
+	if most > 0 && len(txs) > most {
+		return tracer.Answer{Requests: most}, tracer.ErrBudget
+	}
 	ans := tracer.Answer{Requests: len(txs)}
 	if err := s.op(ctx, len(txs)); err != nil {
 		return ans, err
@@ -172,7 +175,7 @@ func (s *listSource) op(ctx context.Context, n int) error {
 	return ctx.Err()
 }
 
-func (s *listSource) Contracts(ctx context.Context, addrs []common.Address) ([]bool, int, error) {
+func (s *listSource) Contracts(ctx context.Context, addrs []common.Address, _ int) ([]bool, int, error) {
 	if err := s.op(ctx, 1); err != nil {
 		return nil, 1, err
 	}
