@@ -3,7 +3,6 @@ package indexsource
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -54,7 +53,7 @@ type Share struct {
 // itself. That catches native coin of accounts that an indexer leaves out or
 // invents, and amounts that it changes. Of tokens, of who the other side was, and of coin
 // that passes through a contract in and out unseen, nothing tells: no such transfer counts as
-// verified before [Confirm] has asked the node for it, as a report must for what it cites.
+// verified before [tracer.Confirm] has asked the node for it, as a report must for what it cites.
 //
 // The source is a [tracer.CodeSource] when the node is one.
 func Plan(node tracer.Source, faster ...tracer.Source) tracer.Source {
@@ -262,7 +261,7 @@ func (w *planning) ask(ctx context.Context, s tracer.Source, who int) (asked []t
 			w.found = append(w.found, finding{t, node})
 		case node:
 			w.found[i] = finding{t, true}
-		case !same(&w.found[i].Transfer, &t): // the node has to say
+		case !agree(&w.found[i].Transfer, &t): // the node has to say
 			for _, a := range [...]common.Address{t.From, t.To, w.found[i].From, w.found[i].To} {
 				for _, b := range [...]uint64{t.Block, w.found[i].Block} {
 					if w.r.wants(a, b) {
@@ -295,24 +294,10 @@ func both(a, b tracer.Part) (tracer.Part, bool) {
 	return 0, false
 }
 
-// same reports whether two readings say the same.
-func same(a, b *tracer.Transfer) bool {
-	x, y := *a, *b
-	if x.BlockHash == (common.Hash{}) || y.BlockHash == (common.Hash{}) {
-		x.BlockHash, y.BlockHash = common.Hash{}, common.Hash{}
-	}
-	return x == y
-}
-
-// partOf is where a transfer belongs.
-func partOf(t *tracer.Transfer) tracer.Part {
-	switch t.Kind {
-	case tracer.KindToken, tracer.KindNFT:
-		return tracer.PartTokens
-	case tracer.KindInternal:
-		return tracer.PartInternal
-	}
-	return tracer.PartNative
+// agree reports whether two readings say the same; a block's hash may be
+// missing.
+func agree(a, b *tracer.Transfer) bool {
+	return a.TxIndex == b.TxIndex && a.Time == b.Time && tracer.SameTransfer(*a, *b)
 }
 
 func byWallet(us []tracer.Unread) map[common.Address][]tracer.Unread {
@@ -340,7 +325,7 @@ func (w *planning) believe(unread map[common.Address][]tracer.Unread) {
 			if a == f.To && f.Kind == tracer.KindFee && f.From != f.To {
 				continue
 			}
-			denied = denied || !f.sure && holds(sure[a], f.Block, tracer.PartAll) && !holds(unread[a], f.Block, partOf(&f.Transfer))
+			denied = denied || !f.sure && holds(sure[a], f.Block, tracer.PartAll) && !holds(unread[a], f.Block, tracer.PartOf(&f.Transfer))
 		}
 		if !denied {
 			w.at[f.ID()] = len(kept)
@@ -473,49 +458,4 @@ func (w *planning) answer() tracer.Answer {
 		w.r.unread = append(w.r.unread, u)
 	}
 	return w.r.answer(w.purse.spent)
-}
-
-// confirmAtOnce is how many transactions are asked for at once.
-const confirmAtOnce = 100
-
-// Confirm asks a node for the transactions of transfers and says of each
-// whether the node shows it just so; the hash of the block may be missing. It
-// returns the number of requests spent. What the node cannot show, as internal
-// transfers without traces, is not confirmed. On an error the rest is not either.
-func Confirm(ctx context.Context, node tracer.Source, ts []tracer.Transfer) (confirmed []bool, requests int, err error) {
-	confirmed = make([]bool, len(ts))
-	hashes := make([]common.Hash, len(ts))
-	for i := range ts {
-		hashes[i] = ts[i].Tx
-	}
-	shown := make(map[tracer.TransferID]tracer.Transfer)
-	ask := func(some []common.Hash) error {
-		ans, err := node.Transactions(ctx, some, 0)
-		requests += ans.Requests
-		for _, t := range ans.Transfers {
-			shown[t.ID()] = t
-		}
-		return err
-	}
-	for some := range slices.Chunk(unique(hashes), confirmAtOnce) {
-		err := ask(some)
-		if errors.Is(err, tracer.ErrNotFound) && len(some) > 1 { // one of them is not there
-			for _, h := range some {
-				if err = ask([]common.Hash{h}); err != nil && !errors.Is(err, tracer.ErrNotFound) {
-					return confirmed, requests, err
-				}
-			}
-			err = nil
-		}
-		if err != nil && !errors.Is(err, tracer.ErrNotFound) {
-			return confirmed, requests, err
-		}
-		for i := range ts {
-			if t, ok := shown[ts[i].ID()]; ok {
-				confirmed[i] = same(&t, &ts[i])
-			}
-		}
-		clear(shown)
-	}
-	return confirmed, requests, nil
 }

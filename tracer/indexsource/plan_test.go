@@ -175,36 +175,6 @@ func equal(t *testing.T, seed uint64, q tracer.Query, got, want tracer.Answer) {
 	}
 }
 
-// TestConfirm lets the node say which of an indexer's transfers happened.
-func TestConfirm(t *testing.T) {
-	b := openBook(t, made(small))
-	node := openNode(t, b.w, devnet.NodeOptions{})
-	all := b.w.Transfers()
-	ts := slices.Clone(all[1000:1300])
-	want := make([]bool, len(ts))
-	for i := range ts {
-		switch want[i] = i%3 > 0; i % 9 {
-		case 0:
-			ts[i].Amount.AddUint64(&ts[i].Amount, 1)
-		case 3:
-			ts[i].Tx[0] ^= 1
-		case 6:
-			ts[i].To[3] ^= 1
-		case 1:
-			ts[i].BlockHash = common.Hash{}
-		}
-	}
-	got, requests, err := indexsource.Confirm(t.Context(), node, ts)
-	if err != nil || requests == 0 {
-		t.Fatal(requests, err)
-	}
-	for i := range got {
-		if got[i] != want[i] {
-			t.Errorf("transfer %d is confirmed: %v, want %v (%s %+v)", i, got[i], want[i], ts[i].Kind, ts[i])
-		}
-	}
-}
-
 // TestPlanOtherChain leaves an indexer of another chain out.
 func TestPlanOtherChain(t *testing.T) {
 	b, other := openBook(t, made(small)), small
