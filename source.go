@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -94,11 +93,7 @@ func readLabels(chain tracer.Chain, files []string) (set *label.Set, notes []str
 		}
 		notes = append(notes, more...)
 	}
-	for w := range set.Conflicts() {
-		l, _ := set.Service(w)
-		notes = append(notes, fmt.Sprintf("%s is %s by one label and a scam by another; it was taken for a service and not followed.", w.Address.Hex(), l.Name))
-	}
-	return set, notes, nil
+	return set, append(notes, set.ConflictNotes()...), nil
 }
 
 // readPrices is a book of prices with those of files added.

@@ -83,13 +83,7 @@ func (j *job) trace(ctx context.Context, stderr io.Writer) (*walk.Result, *repor
 		return nil, nil, err
 	}
 	in := j.input(res)
-	in.Known = walk.NewBackground(res)
-	for more := true; more; {
-		if more, err = in.Known.Read(ctx, j.source, report.Wanted(in)); err != nil {
-			in.Notes = append(in.Notes, "Who acts as one could not be looked into to the end.")
-			more = false
-		}
-	}
+	in.LookInto(ctx, j.source)
 	r := report.Settle(ctx, in)
 	if !j.prove {
 		return res, r, nil

@@ -135,25 +135,26 @@ func WithLock(s *Setup) {
 
 var isReportFile = regexp.MustCompile(`^workspaces/[^/]+/cases/[^/]+/reports/`)
 
-// WithHooks names the hosts that webhooks may lead to: SCAMTRACE_WEBHOOK_HOSTS,
-// with commas between.
+// WithHooks says what alerts are about and where they may go: at least
+// SCAMTRACE_ALERT_USD dollars, and SCAMTRACE_WEBHOOK_HOSTS, the hosts that webhooks
+// may lead to, with commas between.
 func WithHooks(s *Setup) {
 	s.App.Hooks.Hosts = s.List("SCAMTRACE_WEBHOOK_HOSTS")
-}
-
-// WithAlerts publishes alerts of at least SCAMTRACE_ALERT_USD dollars to the
-// topic in SCAMTRACE_TOPIC, if it is set, and to webhooks.
-func WithAlerts(s *Setup) {
-	WithHooks(s)
-	if topic := s.Text("SCAMTRACE_TOPIC"); topic != "" {
-		s.App.Alerts = NewSNS(s.aws, topic)
-	}
 	if v := s.Text("SCAMTRACE_ALERT_USD"); v != "" {
 		m, err := tracer.ParseDollars(v)
 		if err != nil {
 			s.Bad("SCAMTRACE_ALERT_USD", "it must be a number of dollars")
 		}
 		s.App.AlertUSD = m
+	}
+}
+
+// WithAlerts sends alerts to webhooks and publishes them to the topic in
+// SCAMTRACE_TOPIC, if it is set.
+func WithAlerts(s *Setup) {
+	WithHooks(s)
+	if topic := s.Text("SCAMTRACE_TOPIC"); topic != "" {
+		s.App.Alerts = NewSNS(s.aws, topic)
 	}
 }
 

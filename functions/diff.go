@@ -223,7 +223,11 @@ func (d *Diff) freeze(ctx context.Context, f freezer, before *Diff) error {
 	amounts := make(map[string]report.Amount)
 	for _, h := range d.Held {
 		for _, m := range h.Amounts {
-			holders[m.Asset] = append(holders[m.Asset], common.HexToAddress(h.Address))
+			w, err := tracer.ParseAddress(h.Address)
+			if err != nil {
+				return fmt.Errorf("the report before: %w", err)
+			}
+			holders[m.Asset] = append(holders[m.Asset], w)
 			amounts[m.Asset+h.Address] = m
 		}
 	}

@@ -97,10 +97,7 @@ func (a *App) readKnowledge(ctx context.Context) (*knowledge, error) {
 		}
 		k.notes = append(k.notes, notes...)
 	}
-	for w := range k.labels.Conflicts() {
-		l, _ := k.labels.Service(w)
-		k.notes = append(k.notes, fmt.Sprintf("%s is %s by one label and a scam by another; it was taken for a service and not followed.", w.Address.Hex(), l.Name))
-	}
+	k.notes = append(k.notes, k.labels.ConflictNotes()...)
 	return k, nil
 }
 

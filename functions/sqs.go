@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -25,17 +24,12 @@ func NewSQS(cfg aws.Config, url string) *SQS {
 }
 
 // Send implements [Queue].
-func (q *SQS) Send(ctx context.Context, j Job) error { return q.SendAfter(ctx, j, 0) }
-
-// SendAfter sends a Job that does not come before delay has passed: whole
-// seconds, at most 15 minutes.
-func (q *SQS) SendAfter(ctx context.Context, j Job, delay time.Duration) error {
+func (q *SQS) Send(ctx context.Context, j Job) error {
 	body, err := json.Marshal(j)
 	if err == nil {
 		_, err = q.client.SendMessage(ctx, &sqs.SendMessageInput{
-			QueueUrl:     &q.url,
-			MessageBody:  aws.String(string(body)),
-			DelaySeconds: int32(delay / time.Second),
+			QueueUrl:    &q.url,
+			MessageBody: aws.String(string(body)),
 		})
 	}
 	if err != nil {

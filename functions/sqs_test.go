@@ -6,14 +6,11 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
 // localSQS starts an SQS server.
@@ -96,27 +93,6 @@ func TestSQS(t *testing.T) {
 			}
 		})
 	}
-
-	t.Run("later", func(t *testing.T) {
-		q := newQueue(t)
-		if err := q.SendAfter(t.Context(), job, 15*time.Minute); err != nil {
-			t.Fatal(err)
-		}
-		if got := received(t, q); len(got) > 0 {
-			t.Errorf("messages %q came at once", got)
-		}
-		out, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
-			QueueUrl: &q.url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n, _ := strconv.Atoi(out.Attributes["ApproximateNumberOfMessagesDelayed"]); n != 1 {
-			t.Errorf("the queue holds %v, want one delayed message", out.Attributes)
-		}
-		if err := q.SendAfter(t.Context(), job, time.Hour); err == nil {
-			t.Error("sent with a delay that SQS does not have")
-		}
-	})
 
 	t.Run("no queue", func(t *testing.T) {
 		if err := NewSQS(cfg, endpoint+"/123456789012/none").Send(t.Context(), job); err == nil {

@@ -479,25 +479,17 @@ func (c *Case) walkOptions(chain tracer.Chain, k *knowledge) ([]tracer.Seed, wal
 func (a *App) bundle(ctx context.Context, c *Case, res *walk.Result, k *knowledge, src tracer.Source) (*report.Report, []report.NamedFile, error) {
 	in := report.Input{
 		Walk: res, Labels: k.labels, Prices: k.prices, Version: a.Version, Reference: c.ID, Source: "a JSON-RPC node",
-		Since: c.Options.Since, Until: c.Options.Until, Known: walk.NewBackground(res),
+		Since: c.Options.Since, Until: c.Options.Until,
+		Notes: slices.Concat(c.Pinned.Notes, notes(src), k.notes, c.Notes),
 	}
 	if e, ok := src.(interface{ Endpoints() []string }); ok {
 		in.Endpoints = e.Endpoints()
 	}
-	all := slices.Concat(c.Pinned.Notes, notes(src), k.notes, c.Notes)
 	last, cancel := a.toTheEnd(ctx)
 	defer cancel()
-	for more := true; more; {
-		var err error
-		if more, err = in.Known.Read(last, src, report.Wanted(in)); ctx.Err() != nil {
-			return nil, nil, context.Cause(ctx)
-		}
-		if err != nil {
-			more, all = false, append(all, "Who acts as one could not be looked into to the end.")
-		}
-	}
-	slices.Sort(all)
-	in.Notes = slices.Compact(all)
+	in.LookInto(last, src)
+	slices.Sort(in.Notes)
+	in.Notes = slices.Compact(in.Notes)
 	rep := report.Settle(last, in)
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)

@@ -14,6 +14,7 @@ locals {
         SCAMTRACE_ISSUER        = local.issuer
         SCAMTRACE_AUDIENCE      = local.audience
         SCAMTRACE_CASES_PER_DAY = var.cases_per_day
+        SCAMTRACE_ALERT_USD     = var.alert_usd
         SCAMTRACE_WEBHOOK_HOSTS = join(",", var.webhook_hosts)
       }
     }

@@ -112,6 +112,16 @@ func (s *Set) Service(w tracer.Wallet) (Label, bool) {
 	return best, found
 }
 
+// ConflictNotes says, a sentence each and in order, which wallets are a service
+// by one label and a scam by another: services are not followed.
+func (s *Set) ConflictNotes() (notes []string) {
+	for w := range s.Conflicts() {
+		l, _ := s.Service(w)
+		notes = append(notes, fmt.Sprintf("%s is %s by one label and a scam by another; it was taken for a service and not followed.", w.Address.Hex(), l.Name))
+	}
+	return notes
+}
+
 // Conflicts yields, sorted, the wallets that are a service by one label and a
 // scam by another. A service on a sanctions list is no conflict: it is both.
 func (s *Set) Conflicts() iter.Seq[tracer.Wallet] {

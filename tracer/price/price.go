@@ -33,7 +33,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -245,8 +244,7 @@ func (b *Book) ReadCSV(r io.Reader, name string) error {
 		if len(row) == len(columns) {
 			q.Source, state = cmp.Or(tidy(row[3], maxWhy), name), row[4]
 		}
-		ok := false
-		if q.Price, ok = parseUSD(row[2]); !ok && (row[2] != "" || state == "") {
+		if q.Price, err = tracer.ParseDollars(row[2]); (err != nil || q.Price == 0) && (row[2] != "" || state == "") {
 			return fail("%q is not a price in dollars; write 1234.5", tracer.CleanText(row[2], 40))
 		}
 		m := moment{q.Asset, q.Time}
@@ -286,14 +284,4 @@ func parseTime(s string) (uint64, error) {
 		}
 	}
 	return 0, errors.New("no time")
-}
-
-// parseUSD reads a positive decimal number of dollars.
-func parseUSD(s string) (tracer.Micros, bool) {
-	whole, frac, _ := strings.Cut(s, ".")
-	if len(frac) > 6 || len(whole) > 13 || strings.ContainsAny(s, "+-") {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(whole+frac+strings.Repeat("0", 6-len(frac)), 10, 64)
-	return tracer.Micros(n), err == nil && n > 0
 }

@@ -2,7 +2,6 @@ package report
 
 import (
 	"context"
-	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha512"
@@ -20,8 +19,8 @@ import (
 )
 
 // A Signer signs with one Ed25519 key. Sign returns the signature of message
-// itself, or one for a message that is too long for it: of Ed25519ph (RFC 8032),
-// or of the SHA-512 of the message. Readers are told which.
+// itself, or, where the message is too long for it, of its SHA-512. Readers are
+// told which.
 type Signer interface {
 	Sign(ctx context.Context, message []byte) (signature []byte, err error)
 	Public() ed25519.PublicKey
@@ -29,7 +28,7 @@ type Signer interface {
 
 // A Signature is manifest.sig: who signed the exact bytes of manifest.json.
 type Signature struct {
-	Algorithm string `json:"algorithm"` // Ed25519, Ed25519ph or Ed25519 of SHA-512
+	Algorithm string `json:"algorithm"` // Ed25519 or Ed25519 of SHA-512
 	PublicKey []byte `json:"publicKey"` // base64
 	Signature []byte `json:"signature"` // base64
 }
@@ -45,17 +44,9 @@ func (s *Signature) verify(message []byte) bool {
 	case "Ed25519 of SHA-512":
 		digest := sha512.Sum512(message)
 		return ed25519.Verify(s.PublicKey, digest[:], s.Signature)
-	case "Ed25519ph":
-		d := digest(message)
-		return ed25519.VerifyWithOptions(s.PublicKey, d[:], s.Signature, ed25519ph) == nil
 	}
 	return false
 }
-
-// ed25519ph is Ed25519 of a SHA-512 digest.
-var ed25519ph = &ed25519.Options{Hash: crypto.SHA512}
-
-func digest(message []byte) [sha512.Size]byte { return sha512.Sum512(message) }
 
 // sign makes manifest.sig, and checks it before anybody else does.
 func sign(ctx context.Context, s Signer, manifest []byte) ([]byte, error) {
@@ -63,7 +54,7 @@ func sign(ctx context.Context, s Signer, manifest []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign the manifest: %w", err)
 	}
-	for _, algorithm := range []string{"Ed25519", "Ed25519ph", "Ed25519 of SHA-512"} {
+	for _, algorithm := range []string{"Ed25519", "Ed25519 of SHA-512"} {
 		if sig := (Signature{algorithm, s.Public(), raw}); sig.verify(manifest) {
 			return canonical(sig)
 		}

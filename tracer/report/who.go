@@ -1,18 +1,37 @@
 package report
 
 import (
+	"context"
+
 	"scamtrace/tracer"
 	"scamtrace/tracer/cluster"
 	"scamtrace/tracer/label"
+	"scamtrace/tracer/walk"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/holiman/uint256"
 )
 
-// Wanted returns the wallets whose whole histories the clusters and deposit
+// LookInto reads the whole histories that the clusters and deposit addresses of
+// the report rest on into in.Known, as far as the walk's budget of requests
+// goes, and notes it where src or ctx ends that early.
+func (in *Input) LookInto(ctx context.Context, src tracer.Source) {
+	in.Known = walk.NewBackground(in.Walk)
+	for {
+		more, err := in.Known.Read(ctx, src, wanted(*in))
+		if err != nil {
+			in.Notes = append(in.Notes, "Who acts as one could not be looked into to the end.")
+		}
+		if err != nil || !more {
+			return
+		}
+	}
+}
+
+// wanted returns the wallets whose whole histories the clusters and deposit
 // addresses of a report rest on, and which in.Known does not have yet, sorted.
 // Who has read them asks again, until there is nothing new.
-func Wanted(in Input) []tracer.Wallet {
+func wanted(in Input) []tracer.Wallet {
 	b := &builder{Input: in, w: in.Walk, chain: &in.Walk.Chain}
 	return cluster.Wanted(b.people())
 }
