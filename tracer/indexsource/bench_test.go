@@ -31,7 +31,7 @@ func BenchmarkHops(b *testing.B) {
 		})}
 	}
 	node := func(b *testing.B) (*ethsource.Source, *devnet.Node) {
-		n := devnet.NewNode(book.w, devnet.NodeOptions{Delay: delay, Faults: devnet.From(0, devnet.FaultSlow)})
+		n := devnet.NewNode(book.World, devnet.NodeOptions{Delay: delay, Faults: devnet.From(0, devnet.FaultSlow)})
 		s, err := ethsource.Open(b.Context(), devnet.Chain(), serve(b, n), ethsource.Options{Reads: 16})
 		if err != nil {
 			b.Fatal(err)
@@ -39,7 +39,7 @@ func BenchmarkHops(b *testing.B) {
 		return s, n
 	}
 	sqd := func(b *testing.B, o indexsource.Options) (*indexsource.SQD, *fake) {
-		f := slow(&portal{book: book})
+		f := slow(&portal{Book: book})
 		o.URL = serve(b, f) + "/datasets/devnet"
 		s, err := indexsource.NewSQD(devnet.Chain(), o)
 		if err != nil {
@@ -75,7 +75,7 @@ func BenchmarkHops(b *testing.B) {
 	})
 	b.Run("Etherscan", func(b *testing.B) {
 		clock := indexsource.NewClock()
-		e := &explorer{book: book, rows: 1000, rate: 3, clock: clock}
+		e := &explorer{Book: book, Rows: 1000, PerSecond: 3, Now: clock.Now}
 		f := &fake{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			clock.Pass(r.Context(), delay)
 			e.ServeHTTP(w, r)
@@ -90,13 +90,13 @@ func BenchmarkHops(b *testing.B) {
 func hops(b *testing.B, book *book, src tracer.Source) (wallets, transfers int) {
 	seen := make(map[common.Address]bool)
 	next := make(map[common.Address]bool)
-	for _, v := range book.w.Truth.Victims {
+	for _, v := range book.World.Truth.Victims {
 		for _, s := range v.Seeds {
 			next[s] = true
 		}
 	}
-	for _, x := range book.w.Transfers() { // and some others, whose payments branch more
-		if len(next) < 150 && book.w.Truth.Owner[x.From].Role == devnet.RoleUser {
+	for _, x := range book.World.Transfers() { // and some others, whose payments branch more
+		if len(next) < 150 && book.World.Truth.Owner[x.From].Role == devnet.RoleUser {
 			next[x.From] = true
 		}
 	}
@@ -104,7 +104,7 @@ func hops(b *testing.B, book *book, src tracer.Source) (wallets, transfers int) 
 		var q tracer.Query
 		for _, a := range slices.SortedFunc(maps.Keys(next), common.Address.Cmp)[:min(len(next), 250)] {
 			seen[a] = true
-			q.Spans = append(q.Spans, tracer.Span{Wallet: a, To: book.last})
+			q.Spans = append(q.Spans, tracer.Span{Wallet: a, To: book.Last})
 		}
 		clear(next)
 		ans, err := src.Transfers(b.Context(), q)
@@ -116,7 +116,7 @@ func hops(b *testing.B, book *book, src tracer.Source) (wallets, transfers int) 
 			if transfers++; !t.Counts() || t.Kind == tracer.KindFee || !seen[t.From] || seen[t.To] {
 				continue
 			}
-			switch book.w.Truth.Owner[t.To].Role {
+			switch book.World.Truth.Owner[t.To].Role {
 			case devnet.RoleUser, devnet.RoleSeed, devnet.RoleCollector, devnet.RoleLayer, devnet.RolePeel, devnet.RoleDeposit, devnet.RoleMerchant, devnet.RoleVictim:
 				next[t.To] = true
 			}

@@ -28,20 +28,20 @@ var indexers = []struct {
 	open func(t testing.TB, b *book, spoil func(http.Handler) http.Handler, o indexsource.Options) tracer.Source
 }{
 	{"SQD", func(t testing.TB, b *book, spoil func(http.Handler) http.Handler, o indexsource.Options) tracer.Source {
-		return newSQD(t, spoil(&portal{book: b, chunk: 10_000}), o)
+		return newSQD(t, spoil(&portal{Book: b, Chunk: 10_000}), o)
 	}},
 	{"Etherscan", func(t testing.TB, b *book, spoil func(http.Handler) http.Handler, o indexsource.Options) tracer.Source {
-		return newExplorer(t, spoil(&explorer{book: b, rows: 1000}), o, false)
+		return newExplorer(t, spoil(&explorer{Book: b, Rows: 1000}), o, false)
 	}},
 	{"Blockscout", func(t testing.TB, b *book, spoil func(http.Handler) http.Handler, o indexsource.Options) tracer.Source {
-		return newExplorer(t, spoil(&explorer{book: b, rows: 1000, blockscout: true}), o, true)
+		return newExplorer(t, spoil(&explorer{Book: b, Rows: 1000, Blockscout: true}), o, true)
 	}},
 	{"Alchemy", func(t testing.TB, b *book, spoil func(http.Handler) http.Handler, o indexsource.Options) tracer.Source {
-		f := &alchemy{book: b, rows: 100, inside: true}
+		f := &alchemy{Book: b, Rows: 100, Inside: true}
 		return newAlchemy(t, f, spoil(f), o)
 	}},
 	{"TronGrid", func(t testing.TB, b *book, spoil func(http.Handler) http.Handler, o indexsource.Options) tracer.Source {
-		return newTronGrid(t, spoil(&trongrid{book: b, rows: 50}), o)
+		return newTronGrid(t, spoil(&trongrid{Book: b, Rows: 50}), o)
 	}},
 }
 
@@ -127,7 +127,7 @@ func (s *spoiled) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // happened, or say what they do not hold, and never a key.
 func TestHostile(t *testing.T) {
 	b := openBook(t, made(small))
-	truth := slices.DeleteFunc(b.w.Transfers(), func(x tracer.Transfer) bool { return x.Block > b.last })
+	truth := slices.DeleteFunc(b.World.Transfers(), func(x tracer.Transfer) bool { return x.Block > b.Last })
 	known := make(map[tracer.TransferID]tracer.Transfer)
 	for _, x := range truth {
 		known[x.ID()] = x
@@ -145,7 +145,7 @@ func TestHostile(t *testing.T) {
 				}
 				for range 8 {
 					y := truth[rng.IntN(len(truth))]
-					if y.From != (common.Address{}) && b.w.Truth.Owner[y.From].Role != devnet.RoleToken {
+					if y.From != (common.Address{}) && b.World.Truth.Owner[y.From].Role != devnet.RoleToken {
 						q.Spans = append(q.Spans, tracer.Span{Wallet: y.From, From: y.Block / 2, To: y.Block + 20_000})
 					}
 				}
@@ -224,8 +224,8 @@ func kindPart(k tracer.Kind) tracer.Part {
 // answers are those of the node.
 func TestPlanHostile(t *testing.T) {
 	b := openBook(t, made(small))
-	node := openNode(t, b.w, devnet.NodeOptions{})
-	truth := b.w.Transfers()
+	node := openNode(t, b.World, devnet.NodeOptions{})
+	truth := b.World.Transfers()
 	for seed := range uint64(12) {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		var faster []tracer.Source
@@ -237,7 +237,7 @@ func TestPlanHostile(t *testing.T) {
 		var q tracer.Query
 		for range 6 {
 			x := truth[rng.IntN(len(truth)/2)]
-			if x.From != (common.Address{}) && b.w.Truth.Owner[x.From].Role == devnet.RoleUser {
+			if x.From != (common.Address{}) && b.World.Truth.Owner[x.From].Role == devnet.RoleUser {
 				q.Spans = append(q.Spans, tracer.Span{Wallet: x.From, From: x.Block / 2, To: x.Block + 10_000})
 			}
 		}
@@ -264,9 +264,9 @@ func TestWrongKey(t *testing.T) {
 		h    http.Handler
 		open func(o indexsource.Options) (tracer.Source, error)
 	}{
-		{"Etherscan", &explorer{book: b, rows: 1000}, func(o indexsource.Options) (tracer.Source, error) { return indexsource.NewEtherscan(devnet.Chain(), o) }},
-		{"Alchemy", &alchemy{book: b, rows: 1000}, func(o indexsource.Options) (tracer.Source, error) { return indexsource.NewAlchemy(devnet.Chain(), o) }},
-		{"TronGrid", &trongrid{book: b, rows: 200}, func(o indexsource.Options) (tracer.Source, error) { return indexsource.NewTronGrid(devnet.Chain(), o) }},
+		{"Etherscan", &explorer{Book: b, Rows: 1000}, func(o indexsource.Options) (tracer.Source, error) { return indexsource.NewEtherscan(devnet.Chain(), o) }},
+		{"Alchemy", &alchemy{Book: b, Rows: 1000}, func(o indexsource.Options) (tracer.Source, error) { return indexsource.NewAlchemy(devnet.Chain(), o) }},
+		{"TronGrid", &trongrid{Book: b, Rows: 200}, func(o indexsource.Options) (tracer.Source, error) { return indexsource.NewTronGrid(devnet.Chain(), o) }},
 	} {
 		var requests int
 		url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { requests++; tt.h.ServeHTTP(w, r) }))
@@ -290,13 +290,13 @@ func TestWrongKey(t *testing.T) {
 // TestCircles reads pages whose cursors go round in a circle.
 func TestCircles(t *testing.T) {
 	b := openBook(t, made(small))
-	a := &alchemy{book: b, rows: 3, inside: true, loop: true}
-	busy := b.w.Services[0].Addresses[0]
+	a := &alchemy{Book: b, Rows: 3, Inside: true, Loop: true}
+	busy := b.World.Services[0].Addresses[0]
 	for name, src := range map[string]tracer.Source{
 		"Alchemy":  newAlchemy(t, a, a, indexsource.Options{}),
-		"TronGrid": newTronGrid(t, &trongrid{book: b, rows: 3, loop: true}, indexsource.Options{}),
+		"TronGrid": newTronGrid(t, &trongrid{Book: b, Rows: 3, Loop: true}, indexsource.Options{}),
 	} {
-		ans, err := src.Transfers(t.Context(), tracer.Query{Spans: []tracer.Span{{Wallet: busy, To: b.last}}})
+		ans, err := src.Transfers(t.Context(), tracer.Query{Spans: []tracer.Span{{Wallet: busy, To: b.Last}}})
 		if err != nil || len(ans.Transfers) > 0 || len(ans.Unread) != 1 || !strings.Contains(ans.Unread[0].Detail, "circle") {
 			t.Errorf("%s: %d transfers, unread %v, %v", name, len(ans.Transfers), ans.Unread, err)
 		}

@@ -22,14 +22,14 @@ func honest(h http.Handler) http.Handler { return h }
 // what is read is right.
 func TestBudget(t *testing.T) {
 	b := openBook(t, made(small))
-	truth := slices.DeleteFunc(b.w.Transfers(), func(x tracer.Transfer) bool { return x.Block > b.last })
+	truth := slices.DeleteFunc(b.World.Transfers(), func(x tracer.Transfer) bool { return x.Block > b.Last })
 	known := make(map[tracer.TransferID]tracer.Transfer)
 	for _, x := range truth {
 		known[x.ID()] = x
 	}
 	var q tracer.Query
-	for _, v := range b.w.Truth.Victims {
-		q.Spans = append(q.Spans, tracer.Span{Wallet: v.Wallet, To: b.last}, tracer.Span{Wallet: v.Seeds[0], To: b.last})
+	for _, v := range b.World.Truth.Victims {
+		q.Spans = append(q.Spans, tracer.Span{Wallet: v.Wallet, To: b.Last}, tracer.Span{Wallet: v.Seeds[0], To: b.Last})
 	}
 	for _, x := range indexers {
 		t.Run(x.name, func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestBudget(t *testing.T) {
 // are the first ones, and no more.
 func TestCrowded(t *testing.T) {
 	b := openBook(t, made(small))
-	truth := slices.DeleteFunc(b.w.Transfers(), func(x tracer.Transfer) bool { return x.Block > b.last })
+	truth := slices.DeleteFunc(b.World.Transfers(), func(x tracer.Transfer) bool { return x.Block > b.Last })
 	known := make(map[tracer.TransferID]tracer.Transfer)
 	of := make(map[common.Address]int)
 	for _, x := range truth {
@@ -75,10 +75,10 @@ func TestCrowded(t *testing.T) {
 	}
 	const most = 50
 	q := tracer.Query{MaxTransfers: most}
-	for _, s := range b.w.Services {
+	for _, s := range b.World.Services {
 		for _, a := range s.Addresses {
 			if of[a] > most {
-				q.Spans = append(q.Spans, tracer.Span{Wallet: a, To: b.last})
+				q.Spans = append(q.Spans, tracer.Span{Wallet: a, To: b.Last})
 			}
 		}
 	}
@@ -164,7 +164,7 @@ func TestPublicEndpoints(t *testing.T) {
 func TestRetryAfter(t *testing.T) {
 	b := openBook(t, made(small))
 	clock := indexsource.NewClock()
-	f := &fake{Handler: &portal{book: b}, spoil: func(n int, w http.ResponseWriter, r *http.Request, h http.Handler) {
+	f := &fake{Handler: &portal{Book: b}, spoil: func(n int, w http.ResponseWriter, r *http.Request, h http.Handler) {
 		if n == 0 {
 			w.Header().Set("Retry-After", "7")
 			w.WriteHeader(http.StatusServiceUnavailable)

@@ -48,32 +48,32 @@ func TestPlanContract(t *testing.T) {
 	}{
 		{name: "the node alone", world: small, plan: func(*testing.T, *book, indexsource.Options) []tracer.Source { return nil }},
 		{name: "SQD", world: small, plan: func(t *testing.T, b *book, o indexsource.Options) []tracer.Source {
-			return []tracer.Source{newSQD(t, &portal{book: b}, o)}
+			return []tracer.Source{newSQD(t, &portal{Book: b}, o)}
 		}},
 		{name: "SQD that is behind", world: small, plan: func(t *testing.T, b *book, o indexsource.Options) []tracer.Source {
-			return []tracer.Source{newSQD(t, &portal{book: b, last: b.last / 2}, o)}
+			return []tracer.Source{newSQD(t, &portal{Book: b, Last: b.Last / 2}, o)}
 		}},
 		{name: "SQD and a node without traces", world: small, node: devnet.NodeOptions{NoTraces: true}, plan: func(t *testing.T, b *book, o indexsource.Options) []tracer.Source {
-			return []tracer.Source{newSQD(t, &portal{book: b}, o)}
+			return []tracer.Source{newSQD(t, &portal{Book: b}, o)}
 		}, opts: sourcetest.Options{Maybe: []tracer.Part{tracer.PartInternal}}},
 		{name: "Blockscout", world: small, plan: func(t *testing.T, b *book, o indexsource.Options) []tracer.Source {
-			f := &explorer{book: b, rows: 1000, blockscout: true}
+			f := &explorer{Book: b, Rows: 1000, Blockscout: true}
 			return []tracer.Source{newExplorer(t, f, o, true)}
 		}},
 		{name: "SQD, Blockscout, Alchemy", world: told, plan: func(t *testing.T, b *book, o indexsource.Options) []tracer.Source {
-			f := &explorer{book: b, rows: 1000, blockscout: true}
-			a := &alchemy{book: b, rows: 1000}
-			return []tracer.Source{newSQD(t, &portal{book: b, last: b.last / 3}, o), newExplorer(t, f, o, true), newAlchemy(t, a, a, o)}
+			f := &explorer{Book: b, Rows: 1000, Blockscout: true}
+			a := &alchemy{Book: b, Rows: 1000}
+			return []tracer.Source{newSQD(t, &portal{Book: b, Last: b.Last / 3}, o), newExplorer(t, f, o, true), newAlchemy(t, a, a, o)}
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := openBook(t, made(tt.world))
-			node := openNode(t, b.w, tt.node)
+			node := openNode(t, b.World, tt.node)
 			src := indexsource.Plan(node, tt.plan(t, b, pinOf(t, node))...)
 			if _, ok := src.(tracer.CodeSource); !ok {
 				t.Error("it does not tell contracts, and its node does")
 			}
-			sourcetest.Test(t, b.w, src, tt.opts)
+			sourcetest.Test(t, b.World, src, tt.opts)
 		})
 	}
 }
@@ -99,12 +99,12 @@ func (c *cheat) Transfers(ctx context.Context, q tracer.Query) (tracer.Answer, e
 // coin before the node: the answers are those of the node alone.
 func TestPlanCheats(t *testing.T) {
 	b := openBook(t, made(small))
-	node := openNode(t, b.w, devnet.NodeOptions{})
-	truth := slices.DeleteFunc(b.w.Transfers(), func(x tracer.Transfer) bool { return x.Block > b.last })
+	node := openNode(t, b.World, devnet.NodeOptions{})
+	truth := slices.DeleteFunc(b.World.Transfers(), func(x tracer.Transfer) bool { return x.Block > b.Last })
 	changed := 0
 	for seed := range uint64(25) {
 		rng := rand.New(rand.NewPCG(seed, 3))
-		c := &cheat{Source: newSQD(t, &portal{book: b}, pinOf(t, node)), rng: rng, what: func(rng *rand.Rand, x tracer.Transfer) []tracer.Transfer {
+		c := &cheat{Source: newSQD(t, &portal{Book: b}, pinOf(t, node)), rng: rng, what: func(rng *rand.Rand, x tracer.Transfer) []tracer.Transfer {
 			if x.Asset.Kind != tracer.Native || rng.IntN(10) > 0 {
 				return []tracer.Transfer{x}
 			}
@@ -124,7 +124,7 @@ func TestPlanCheats(t *testing.T) {
 		var q tracer.Query
 		for range 15 {
 			x := truth[rng.IntN(len(truth))]
-			if r := b.w.Truth.Owner[x.From].Role; r == devnet.RoleToken || r == "" || x.From == (common.Address{}) || r == devnet.RoleContract || r == devnet.RoleRouter {
+			if r := b.World.Truth.Owner[x.From].Role; r == devnet.RoleToken || r == "" || x.From == (common.Address{}) || r == devnet.RoleContract || r == devnet.RoleRouter {
 				continue
 			}
 			q.Spans = append(q.Spans, tracer.Span{Wallet: x.From, From: x.Block / 2, To: x.Block + rng.Uint64N(20_000)})
@@ -180,23 +180,23 @@ func TestPlanOtherChain(t *testing.T) {
 	b, other := openBook(t, made(small)), small
 	other.Seed = 7
 	o := openBook(t, made(other))
-	node := openNode(t, b.w, devnet.NodeOptions{})
-	wrong := newSQD(t, &portal{book: o}, pinOf(t, node))
+	node := openNode(t, b.World, devnet.NodeOptions{})
+	wrong := newSQD(t, &portal{Book: o}, pinOf(t, node))
 	if _, err := wrong.Pin(t.Context()); !errors.Is(err, tracer.ErrReorg) {
 		t.Errorf("Pin of another chain says %v", err)
 	}
-	sourcetest.Test(t, b.w, indexsource.Plan(node, wrong, newSQD(t, &portal{book: o}, indexsource.Options{})), sourcetest.Options{})
+	sourcetest.Test(t, b.World, indexsource.Plan(node, wrong, newSQD(t, &portal{Book: o}, indexsource.Options{})), sourcetest.Options{})
 }
 
 // TestPlanBudget spends a growing budget, and never more.
 func TestPlanBudget(t *testing.T) {
 	b := openBook(t, made(small))
-	node := openNode(t, b.w, devnet.NodeOptions{})
-	f := &explorer{book: b, rows: 1000, blockscout: true}
+	node := openNode(t, b.World, devnet.NodeOptions{})
+	f := &explorer{Book: b, Rows: 1000, Blockscout: true}
 	src := indexsource.Plan(node, newExplorer(t, f, pinOf(t, node), true))
 	var q tracer.Query
-	for _, v := range b.w.Truth.Victims {
-		q.Spans = append(q.Spans, tracer.Span{Wallet: v.Wallet, To: b.last}, tracer.Span{Wallet: v.Seeds[0], To: b.last})
+	for _, v := range b.World.Truth.Victims {
+		q.Spans = append(q.Spans, tracer.Span{Wallet: v.Wallet, To: b.Last}, tracer.Span{Wallet: v.Seeds[0], To: b.Last})
 	}
 	whole, err := src.Transfers(t.Context(), q)
 	if err != nil || len(whole.Unread) > 0 {
