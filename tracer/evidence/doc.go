@@ -19,8 +19,15 @@
 // and answered differently lists its answers in order, without failures that
 // were overcome.
 //
-// What it promises: no path, query or user of an address and no header is in an
-// archive, not even where a node repeats one; the same answers make the same
+// Indexers are asked by address. Their questions have as their method that of
+// HTTP with what follows the address of the endpoint, and their answers are kept
+// with their status, as they came:
+//
+//	{"host":"index.example","method":"GET list?wallet=0x…","params":[],"answers":[{"sha256":"…"}]}
+//	{"sha256":"…","status":200,"body":"…"}
+//
+// What it promises: no path, query or user of the address of an endpoint, no
+// key and no header is in an archive, not even where a node repeats one; the same answers make the same
 // archive, byte for byte, so there are no times in it; an archive in which
 // anything was changed, left out, added or moved is not opened; and no more
 // than an answer or two are in memory at once, because the rest is in a

@@ -80,17 +80,18 @@ func (n *Node) Wrap(http.RoundTripper) http.RoundTripper { return n }
 
 // RoundTrip answers a request.
 func (n *Node) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Body == nil {
-		return nil, errors.New("the recording answers JSON-RPC only")
-	}
-	body, err := io.ReadAll(req.Body)
-	if err = errors.Join(err, req.Body.Close()); err != nil {
+	body, err := drain(req)
+	if err != nil {
 		return nil, err
 	}
 	list, batch, ok := calls(body)
 	if !ok {
 		return nil, errors.New("the recording answers JSON-RPC only")
 	}
+	return n.answerCalls(req, list, batch)
+}
+
+func (n *Node) answerCalls(req *http.Request, list []call, batch bool) (_ *http.Response, err error) {
 	answers := make([][]byte, len(list))
 	for i := range list {
 		if answers[i], err = n.ask(req.URL.Hostname(), &list[i]); err != nil {

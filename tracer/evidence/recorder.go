@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,7 +39,7 @@ type asked struct {
 type run struct {
 	answer sum
 	times  int
-	result bool // and no error and no failure
+	result bool // and no error and no failure; true of what was asked by address
 }
 
 // settled returns the answers without the errors and failures that a result
@@ -72,31 +73,50 @@ func NewRecorder() (*Recorder, error) {
 func (r *Recorder) Close() error { return r.spool.close() }
 
 // Wrap returns next with everything that goes through it recorded. Requests
-// that are no JSON-RPC pass unrecorded: their question is in the address.
-func (r *Recorder) Wrap(next http.RoundTripper) http.RoundTripper { return &recording{r, next} }
+// that are no JSON-RPC pass unrecorded: their question is in the address, for
+// which there is [Recorder.WrapAt].
+func (r *Recorder) Wrap(next http.RoundTripper) http.RoundTripper { return &recording{r, next, nil} }
 
 type recording struct {
 	*Recorder
 	next http.RoundTripper
+	at   *endpoint // nil: JSON-RPC alone is recorded
+}
+
+// drain reads the body of a request.
+func drain(req *http.Request) ([]byte, error) {
+	if req.Body == nil {
+		return nil, nil
+	}
+	body, err := io.ReadAll(req.Body)
+	return body, errors.Join(err, req.Body.Close())
 }
 
 // RoundTrip sends the request on. What was cancelled by whoever asked is not
 // recorded, because it says nothing about the node.
 func (t *recording) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Method != http.MethodPost || req.Body == nil {
-		return t.next.RoundTrip(req)
-	}
-	body, err := io.ReadAll(req.Body)
-	if err = errors.Join(err, req.Body.Close()); err != nil {
+	body, err := drain(req)
+	if err != nil {
 		return nil, err
 	}
 	again := req.Clone(req.Context())
-	again.Body = io.NopCloser(bytes.NewReader(body))
-	list, batch, ok := calls(body)
-	if !ok {
-		return t.next.RoundTrip(again)
+	if again.Body != nil {
+		again.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	x := &exchange{r: t.Recorder, ctx: req.Context(), host: req.URL.Hostname(), calls: list, batch: batch, secrets: secrets(req)}
+	x := &exchange{r: t.Recorder, ctx: req.Context(), host: req.URL.Hostname(), secrets: secrets(req)}
+	ok := false
+	switch x.calls, x.batch, ok = calls(body); {
+	case ok && req.Method == http.MethodPost:
+	case t.at == nil:
+		return t.next.RoundTrip(again)
+	default:
+		c, err := t.at.call(req, body)
+		if err != nil {
+			t.fail(err)
+			return t.next.RoundTrip(again)
+		}
+		x.at, x.calls, x.secrets = t.at, []call{c}, t.at.secrets(req)
+	}
 	resp, err := t.next.RoundTrip(again)
 	if err != nil {
 		x.end(err)
@@ -116,6 +136,7 @@ type exchange struct {
 	calls   []call
 	batch   bool
 	secrets []string
+	at      *endpoint // asked by address
 	status  int
 	body    io.ReadCloser
 
@@ -126,7 +147,7 @@ type exchange struct {
 func (x *exchange) Read(p []byte) (int, error) {
 	n, err := x.body.Read(p)
 	if !x.ended {
-		x.seen.write(p[:n])
+		x.seen.write(p[:n], x.at != nil)
 	}
 	if err != nil {
 		x.end(err)
@@ -148,7 +169,7 @@ func (x *exchange) end(err error) {
 		return
 	}
 	x.ended = true
-	if err == io.EOF {
+	if err == io.EOF && x.body != nil {
 		err = nil
 	}
 	if err != nil && errors.Is(x.ctx.Err(), context.Canceled) {
@@ -158,14 +179,19 @@ func (x *exchange) end(err error) {
 		x.r.large.Lock()
 		defer x.r.large.Unlock()
 	}
-	if failed := x.record(err); failed != nil {
-		x.r.mu.Lock()
-		defer x.r.mu.Unlock()
-		if x.r.err == nil {
-			x.r.err = failed
-		}
+	record := x.record
+	if x.at != nil {
+		record = x.whole
 	}
+	x.r.fail(record(err))
 	x.seen = kept{}
+}
+
+// fail notes the first error.
+func (r *Recorder) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = cmp.Or(r.err, err)
 }
 
 func (x *exchange) record(err error) error {
@@ -181,8 +207,7 @@ func (x *exchange) record(err error) error {
 		f := failure{Status: x.status, Body: string(clean(body, x.secrets, shortSecret))}
 		if err != nil {
 			f.Error = string(clean([]byte(err.Error()), x.secrets, shortSecret))
-			e, ok := errors.AsType[net.Error](err)
-			f.Timeout = ok && e.Timeout()
+			f.Timeout = timedOut(err)
 		}
 		content, err := json.Marshal(f)
 		if err != nil {
@@ -206,6 +231,11 @@ func (x *exchange) record(err error) error {
 		}
 	}
 	return nil
+}
+
+func timedOut(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
 }
 
 // all records one answer to all calls.
@@ -241,7 +271,7 @@ func (x *exchange) answer(c *call, content []byte) error {
 	if n := len(e.answers); n > 0 && e.answers[n-1].answer == a {
 		e.answers[n-1].times++
 	} else {
-		e.answers = append(e.answers, run{a, 1, bytes.HasPrefix(content, []byte(`{"result":`))})
+		e.answers = append(e.answers, run{a, 1, x.at != nil || bytes.HasPrefix(content, []byte(`{"result":`))})
 	}
 	return nil
 }
@@ -258,8 +288,14 @@ type kept struct {
 	err   error
 }
 
-func (k *kept) write(p []byte) {
-	if k.n += len(p); k.n > maxAnswer || k.err != nil {
+// write adds what was read. Of a body that is too large nothing is kept, or the
+// beginning where that is of use.
+func (k *kept) write(p []byte, beginning bool) {
+	room := maxAnswer - k.n
+	switch k.n += len(p); {
+	case k.n > maxAnswer && beginning:
+		p = p[:max(room, 0)]
+	case k.n > maxAnswer || k.err != nil:
 		k.plain, k.small, k.enc = bytes.Buffer{}, bytes.Buffer{}, nil
 		return
 	}
@@ -288,7 +324,7 @@ func (k *kept) bytes() ([]byte, error) {
 		return nil, err
 	}
 	defer d.Close()
-	b := make([]byte, 0, k.n+bytes.MinRead)
+	b := make([]byte, 0, min(k.n, maxAnswer)+bytes.MinRead)
 	buf := bytes.NewBuffer(b)
 	_, err = buf.ReadFrom(d)
 	return buf.Bytes(), err
