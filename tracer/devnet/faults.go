@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -109,23 +110,29 @@ const maxBody = 5 * 1024 * 1024
 // ServeHTTP answers JSON-RPC over HTTP POST.
 func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	count := int(n.count.Add(1)) - 1
-	if n.opts.Faults == nil {
-		n.server.ServeHTTP(w, r)
-		return
-	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	req := Request{N: count}
 	calls := splitCalls(body)
-	req.Calls = len(calls)
-	if len(calls) > 0 {
-		req.Method = calls[0].Method
+	if n.opts.Rate > 0 {
+		if wait, ok := n.meter.admit(time.Now(), len(calls), n.opts.Rate); !ok {
+			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+			http.Error(w, "Too Many Requests", http.StatusTooManyRequests)
+			return
+		}
 	}
-	fault := n.opts.Faults(req)
+	n.calls.Add(int64(len(calls)))
+	fault := NoFault
+	if n.opts.Faults != nil {
+		req := Request{N: count, Calls: len(calls)}
+		if len(calls) > 0 {
+			req.Method = calls[0].Method
+		}
+		fault = n.opts.Faults(req)
+	}
 	r = r.WithContext(context.WithValue(r.Context(), faultKey{}, fault))
 	if serve, ok := transport[fault]; ok {
 		serve(n, w, r, count, calls)

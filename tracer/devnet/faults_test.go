@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +103,50 @@ func TestSlowFault(t *testing.T) {
 	c = dial(t, made(Config{}), NodeOptions{Faults: always(FaultSlow), Delay: time.Millisecond})
 	if err := c.CallContext(t.Context(), &id, "eth_chainId"); err != nil || id != "0x134dbb9" {
 		t.Errorf("a slow node answers %s, %v", id, err)
+	}
+}
+
+// TestRate has a provider that bills calls: a batch that begins in time is
+// answered whole, and what comes after it has to wait.
+func TestRate(t *testing.T) {
+	n := NewNode(made(Config{}), NodeOptions{Rate: 0.01})
+	srv := httptest.NewServer(n)
+	defer srv.Close()
+	const call = `{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}`
+	for i, body := range []string{"[" + call + "," + call + "," + call + "]", call} {
+		resp, err := http.Post(srv.URL, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		wait, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+		if refused := resp.StatusCode == http.StatusTooManyRequests; refused != (i == 1) || refused != (wait > 100) {
+			t.Errorf("request %d: status %s, wait %d seconds", i, resp.Status, wait)
+		}
+	}
+	if n.Requests() != 2 || n.Calls() != 3 {
+		t.Errorf("%d requests and %d calls answered, want 2 and 3", n.Requests(), n.Calls())
+	}
+	var m meter
+	now := time.Unix(1e9, 0)
+	for i, tt := range []struct {
+		after time.Duration
+		calls int
+		ok    bool
+		wait  time.Duration
+	}{
+		{0, 2, true, 0},
+		{0, 2, true, 0}, // a second's worth at once
+		{0, 1, true, 0},
+		{0, 1, false, 250 * time.Millisecond},
+		{250 * time.Millisecond, 50, true, 0}, // not cut
+		{time.Second, 1, false, 11500 * time.Millisecond},
+		{time.Hour, 4, true, 0},
+	} {
+		now = now.Add(tt.after)
+		if wait, ok := m.admit(now, tt.calls, 4); ok != tt.ok || !ok && wait != tt.wait {
+			t.Errorf("step %d: %v, wait %v; want %v, %v", i, ok, wait, tt.ok, tt.wait)
+		}
 	}
 }
 

@@ -31,6 +31,10 @@ type NodeOptions struct {
 	MaxLogs       int    // logs in an answer to a range of blocks, as Reth; 0 is no limit
 	MaxTraceRange uint64 // blocks of trace_filter, as Reth; 0 is no limit
 	MaxBatch      int    // calls in a batch; default 1,000
+	// Rate is how many calls a second are answered, each of a batch counting;
+	// a second's worth may come at once, and a batch is not cut. Requests
+	// beyond that get 429 with Retry-After. 0 is no limit.
+	Rate float64
 
 	// Faults decides, request by request, how the node fails or lies. nil is
 	// an honest node. It must be safe for concurrent use.
@@ -54,6 +58,8 @@ type Node struct {
 	server *rpc.Server
 	head   atomic.Uint64
 	count  atomic.Int64
+	calls  atomic.Int64
+	meter  meter
 	fork   func() *fork
 }
 
@@ -93,6 +99,30 @@ func (n *Node) SetHead(head uint64) { n.head.Store(min(head, n.w.Head())) }
 
 // Requests returns how many HTTP requests the node has got.
 func (n *Node) Requests() int { return int(n.count.Load()) }
+
+// Calls returns how many calls the node has answered, each of a batch counted:
+// what a provider bills. Those beyond [NodeOptions.Rate] are not.
+func (n *Node) Calls() int { return int(n.calls.Load()) }
+
+// A meter is how far the calls answered are ahead of the rate.
+type meter struct {
+	mu   sync.Mutex
+	paid time.Time // when all calls so far will have been paid for
+}
+
+// admit takes n calls. When it does not, wait is how long to stay away.
+func (m *meter) admit(now time.Time, n int, rate float64) (wait time.Duration, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.paid.Before(now) {
+		m.paid = now
+	}
+	if wait = m.paid.Sub(now) - time.Second; wait > 0 {
+		return wait, false
+	}
+	m.paid = m.paid.Add(time.Duration(float64(n) / rate * float64(time.Second)))
+	return 0, true
+}
 
 // Start serves the node on a free port of the loopback interface until stop is
 // called.
