@@ -97,8 +97,8 @@ func (p *spread) start() {
 	for _, level := range p.at {
 		total += len(level)
 	}
-	// 50 dollars a wallet, so that no branch becomes dust.
-	amount := s.cents(usdt, uint64(50_00*total/len(p.at[0])))
+	// 5,000 dollars a wallet, so that no branch becomes dust.
+	amount := s.cents(usdt, uint64(5_000_00*total/len(p.at[0])))
 	for _, to := range p.at[0] {
 		s.give(own, usdt, amount)
 		s.after(minutes(p.rng, 1440, 2*1440), func() {
