@@ -14,20 +14,21 @@ import (
 // chain is what happened, in chain order and compactly: addresses are small
 // numbers, and logs, receipts and traces are written from it when asked for.
 type chain struct {
-	addrs   []common.Address
-	ids     map[common.Address]addr
-	alloc   [][assets]uint256.Int // by address: what it owned before the first block
-	txs     []txn
-	events  []event
-	calls   []call
-	raws    map[uint32]rawLog // by event
-	inputs  map[uint32][]byte // by transaction, where the method does not tell
-	codes   map[addr]code
-	firstTx []uint32 // by block, and one more
-	sealed  []seal   // by block with transactions
-	sealOf  []int32  // by block: index into sealed, or -1
-	seed    uint64
-	blocks  []tracer.Block
+	addrs    []common.Address
+	ids      map[common.Address]addr
+	alloc    [][assets]uint256.Int // by address: what it owned before the first block
+	txs      []txn
+	events   []event
+	calls    []call
+	raws     map[uint32]rawLog // by event
+	inputs   map[uint32][]byte // by transaction, where the method does not tell
+	codes    map[addr]code
+	speeches map[addr]speech // of tokens
+	firstTx  []uint32        // by block, and one more
+	sealed   []seal          // by block with transactions
+	sealOf   []int32         // by block: index into sealed, or -1
+	seed     uint64
+	blocks   []tracer.Block
 }
 
 // An addr is the number of an address; 0 is the zero address.

@@ -29,6 +29,7 @@ type city struct {
 	merchants   []addr
 	funders     []addr // the syndicates' gas funders
 	poison      *poisoner
+	spam        *spammer
 }
 
 // An exchange has hot wallets that are publicly known, a gas wallet, and a

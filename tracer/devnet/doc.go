@@ -22,16 +22,19 @@
 //   - About 375 ordinary users pay each other, trade, and use the same services
 //     as the syndicates. Exchanges empty deposit addresses and top up their gas.
 //   - There is poison (zero amounts, counterfeit tokens and dust from look-alike
-//     addresses), there are failed transactions, undone calls, delegated calls
-//     that carry a value, a contract made with money and destroyed, NFTs, and
-//     logs that begin like a transfer and are none.
+//     addresses), and tokens of no value are sent to wallets that were just
+//     paid: one to many at once, one that passes for tether, others whose names
+//     are missing, endless or no text at all. There are failed transactions,
+//     undone calls, delegated calls that carry a value, a contract made with
+//     money and destroyed, NFTs, and logs that begin like a transfer and are none.
 //   - The last 160 blocks are empty, so what is true at the head is true at the
 //     finalized block.
 //
 // Nothing is executed: the generator writes transactions, logs and traces
-// itself. What it promises is that they agree. Nobody ever spends what they do
-// not have, nonces have no holes, fees are gas times price, every root and
-// bloom in a header is that of its block and every hash is the real one of what
-// it names. Two things are made up: there is no state root, and no signature
-// can be checked, because nobody has the keys.
+// itself, and of calls the node knows those that ask a token for its name,
+// symbol and decimals, also through Multicall3. What it promises is that they
+// agree. Nobody ever spends what they do not have, nonces have no holes, fees are
+// gas times price, every root and bloom in a header is that of its block and
+// every hash is the real one of what it names. Two things are made up: there is no
+// state root, and no signature can be checked, because nobody has the keys.
 package devnet

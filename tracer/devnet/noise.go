@@ -13,6 +13,8 @@ func (s *sim) populate() {
 	s.settle()
 	s.defraud()
 	s.curiosities()
+	s.speak()
+	s.spam = s.spammer()
 	s.live()
 }
 

@@ -28,6 +28,7 @@ func (s *sim) poisoner() *poisoner {
 	p.wallet = s.person("poisoner", o)
 	p.planter = s.contract("poison planter", o)
 	p.fake = s.contract("counterfeit USDT", o)
+	s.speeches[p.fake] = speech{text("Tether USD"), text("USDT"), word(6)}
 	s.give(p.wallet, eth, ether(50))
 	s.give(p.wallet, usdt, s.cents(usdt, 500_00))
 	return p

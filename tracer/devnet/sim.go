@@ -51,11 +51,12 @@ func newRand(seed uint64, name string) *rand.Rand {
 func newSim(cfg Config) *sim {
 	s := &sim{
 		chain: &chain{
-			ids:    make(map[common.Address]addr),
-			raws:   make(map[uint32]rawLog),
-			inputs: make(map[uint32][]byte),
-			codes:  make(map[addr]code),
-			seed:   cfg.Seed,
+			ids:      make(map[common.Address]addr),
+			raws:     make(map[uint32]rawLog),
+			inputs:   make(map[uint32][]byte),
+			codes:    make(map[addr]code),
+			speeches: make(map[addr]speech),
+			seed:     cfg.Seed,
 		},
 		cfg:    cfg,
 		end:    uint64(cfg.Days)*24*3600*1000 - quiet*blockTime*1000,
@@ -309,6 +310,7 @@ func (s *sim) pay(from, to addr, a asset, amount *uint256.Int) bool {
 	if a == usdt || a == usdc {
 		s.poison.watch(from, to, a, amount)
 	}
+	s.spam.watch(from, to)
 	return true
 }
 

@@ -1,1 +1,1 @@
-{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"XQh0x8QdmlCGUybwTFl4LLczqu2LWqqXq2BoKi1WJtbwRByDg2CGefy74j9QxEl03eQIZ9xWU7DheI7woxBwAw=="}
+{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"wqYLEg615YtGu1OMn1spilPKWtYyQ+Z46QIx1S4iKL5v8EcXLRrQKivJMyQ4/03uLd/89MQ4xlL965msXkatDA=="}
