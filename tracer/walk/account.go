@@ -160,9 +160,9 @@ type choice struct {
 	window   uint64        // the last block of the window that this begins; zero when it begins none
 }
 
-// choose returns what is worth reading, the best first: seeds, then by dollars
-// at stake. Every tie has an order.
-func (w *Walk) choose() []choice {
+// choose returns what is worth reading up to a block, the best first: seeds, then
+// by dollars at stake. Every tie has an order.
+func (w *Walk) choose(end uint64) []choice {
 	var todo []choice
 	seeds := make(map[common.Address]bool)
 	for _, s := range w.seeds {
@@ -172,7 +172,7 @@ func (w *Walk) choose() []choice {
 		a := s.Wallet.Address
 		seeds[a] = true
 		r := w.reading(a)
-		if gap, ok := r.missing(w.since, w.pinned.Number); ok && !r.hub && r.failed == "" {
+		if gap, ok := r.missing(w.since, end); ok && !r.hub && r.failed == "" {
 			todo = append(todo, choice{wallet: a, from: gap.from, to: gap.to, seed: true, stake: math.MaxInt64})
 		}
 	}
@@ -190,7 +190,7 @@ func (w *Walk) choose() []choice {
 		if seeds[a] || r.hub || r.failed != "" {
 			continue
 		}
-		if gap, open, ok := w.unread(r, all, past); ok {
+		if gap, open, ok := w.unread(r, all, past, end); ok {
 			candidates[id] = candidate{gap, open, r}
 			some[id] = true
 		}
@@ -244,9 +244,9 @@ func (w *Walk) past() bool {
 	return w.o.Unseen || w.o.Policy.Past()
 }
 
-// unread returns the first part of a wallet's holding intervals that was not
-// read, and whether the wallet still held traced money at its end.
-func (w *Walk) unread(r *reading, all []ledger.Interval, past bool) (gap span, open, ok bool) {
+// unread returns the first part of a wallet's holding intervals up to a block
+// that was not read, and whether the wallet still held traced money at its end.
+func (w *Walk) unread(r *reading, all []ledger.Interval, past bool, end uint64) (gap span, open, ok bool) {
 	if past {
 		if gap, ok := r.missing(0, all[0].From); ok {
 			return gap, false, true
@@ -255,7 +255,7 @@ func (w *Walk) unread(r *reading, all []ledger.Interval, past bool) (gap span, o
 	for _, v := range all {
 		to := v.To
 		if v.Open {
-			to = w.pinned.Number
+			to = end
 		}
 		if gap, ok := r.missing(v.From, to); ok {
 			return gap, v.Open, true

@@ -47,6 +47,14 @@ func (r *reading) cover(from, to uint64) {
 	r.covered = out
 }
 
+// uncover takes back what is covered from a block on.
+func (r *reading) uncover(from uint64) {
+	r.covered = slices.DeleteFunc(r.covered, func(s span) bool { return s.from >= from })
+	if n := len(r.covered); n > 0 && from > 0 {
+		r.covered[n-1].to = min(r.covered[n-1].to, from-1)
+	}
+}
+
 // missing returns the first part of [from, to] that is not covered.
 func (r *reading) missing(from, to uint64) (span, bool) {
 	for _, s := range r.covered {
@@ -157,6 +165,7 @@ func (w *Walk) complete(ctx context.Context) bool {
 		if err != nil {
 			return w.failed(ctx, err)
 		}
+		w.contradict(ans.Transfers)
 		if w.store.Add(ans.Transfers) > 0 {
 			p.learned = true
 		}
@@ -189,6 +198,7 @@ func (w *Walk) fetch(ctx context.Context) bool {
 	ans, err := w.src.Transfers(ctx, q)
 	w.requests += ans.Requests
 	w.store.Add(ans.Transfers)
+	w.contradict(ans.Transfers)
 
 	unread := make(map[common.Address][]tracer.Unread)
 	for _, u := range ans.Unread {

@@ -146,7 +146,7 @@ func (w *Walk) Result() (*Result, error) {
 	}
 	some, past := make(map[uint32]bool), w.past()
 	for id, all := range w.holders() {
-		_, _, some[id] = w.unread(w.known(w.store.Wallet(id).Address), all, past)
+		_, _, some[id] = w.unread(w.known(w.store.Wallet(id).Address), all, past, w.pinned.Number)
 	}
 	stakes := w.stakes(some)
 	for id := range w.holders() {

@@ -17,6 +17,7 @@ import (
 	"scamtrace/tracer"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/holiman/uint256"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -32,7 +33,7 @@ var ErrOther = errors.New("the saved state is of another trace")
 // A reader makes room for maxRatio times the length of the lines at most.
 const (
 	stateMagic   = "STWALK\r\n"
-	stateVersion = 1
+	stateVersion = 2 // 1 had no states of wallets
 	maxRatio     = 128
 	maxLine      = 4 << 20
 )
@@ -56,6 +57,8 @@ type stateHead struct {
 	Stopped      Stopped
 	Done         bool
 	Plan         *statePlan `json:",omitempty"`
+	Quiet        bool       `json:",omitempty"`
+	At, After    uint64     `json:",omitempty"` // blocks of the states of wallets
 	Wallets, Txs int        // lines that follow
 }
 
@@ -82,6 +85,15 @@ type stateWallet struct {
 	Detail    string        `json:",omitempty"`
 	Native    string        `json:",omitempty"`
 	Internal  string        `json:",omitempty"`
+	State     *stateState   `json:",omitempty"`
+}
+
+// A stateState is the state of a watched wallet.
+type stateState struct {
+	Nonce   uint64
+	Balance uint256.Int
+	Plain   bool `json:",omitempty"`
+	Quiet   bool `json:",omitempty"`
 }
 
 // Save writes the walk down, so that [Load] or [Extend] can go on with it in
@@ -107,7 +119,7 @@ func (w *Walk) saveLines(out io.Writer) error {
 		return err
 	}
 	read := maps.Clone(w.read)
-	for a := range w.code {
+	for _, a := range slices.Concat(slices.Collect(maps.Keys(w.code)), slices.Collect(maps.Keys(w.watch.of))) {
 		if read[a] == nil {
 			read[a] = new(reading)
 		}
@@ -116,6 +128,7 @@ func (w *Walk) saveLines(out io.Writer) error {
 		Chain: w.o.Chain.ID, Pinned: w.pinned, Policy: w.o.Policy.String(), Since: w.o.Since, Until: w.o.Until,
 		MinUSD: w.o.Limits.MinUSD, Hub: w.o.Limits.Hub, Drift: w.o.Drift, Unseen: w.o.Unseen, From: w.since, To: w.until, Asked: w.asked,
 		Requests: w.requests, Steps: w.steps, Stopped: w.stopped, Done: w.done, Wallets: len(read), Txs: len(w.whole),
+		Quiet: w.quiet, At: w.watch.at, After: w.watch.after,
 	}
 	for _, s := range w.seeds {
 		h.Seeds = append(h.Seeds, tracer.Seed{Wallet: s.Wallet.Address, Tx: s.Tx})
@@ -135,6 +148,9 @@ func (w *Walk) saveLines(out io.Writer) error {
 		}
 		if code, ok := w.code[a]; ok {
 			s.Contract = &code
+		}
+		if x, ok := w.watch.of[a]; ok {
+			s.State = &stateState{x.Nonce, x.Balance, x.Plain, x.quiet}
 		}
 		for _, c := range r.covered {
 			s.Spans = append(s.Spans, [2]uint64{c.from, c.to})
@@ -177,9 +193,11 @@ func Load(ctx context.Context, r io.Reader, src tracer.Source, seeds []tracer.Se
 }
 
 // Extend is [Load] for a source that is pinned at a later block: of wallets
-// that were read only what came after is read. The budget of requests begins
-// anew; that of wallets counts all that were ever read. That the chain up to
-// the old block is still the same is for the source to check.
+// that were read only what came after is read, and nothing of those whose states
+// were noted ([Options.Watch]) and of which the source proves that nothing
+// happened ([tracer.QuietSource]). The budget of requests begins anew; that of
+// wallets counts all that were ever read. That the chain up to the old block is
+// still the same is for the source to check.
 func Extend(ctx context.Context, r io.Reader, src tracer.Source, seeds []tracer.Seed, o Options) (*Walk, error) {
 	w, err := resume(ctx, r, src, seeds, o)
 	if err != nil {
@@ -195,8 +213,11 @@ func Extend(ctx context.Context, r io.Reader, src tracer.Source, seeds []tracer.
 	case w.pinned.Number == old.Number && !sameHash(w.pinned.Hash, old.Hash):
 		return nil, fmt.Errorf("%w: block %s is now %s", tracer.ErrReorg, blockText(old), blockText(w.pinned))
 	}
-	w.requests, w.done, w.stopped = 0, false, Stopped{}
-	maps.DeleteFunc(w.code, func(_ common.Address, contract bool) bool { return !contract }) // may be one by now
+	w.requests, w.done, w.stopped, w.quiet = 0, false, Stopped{}, true
+	maps.DeleteFunc(w.code, func(a common.Address, contract bool) bool {
+		_, watched := w.watch.of[a]
+		return !contract && !watched // may be one by now
+	})
 	return w, nil
 }
 
@@ -368,7 +389,10 @@ func (w *Walk) takeHead(h *stateHead) error {
 		return corrupt("a number is below zero")
 	case h.Done && h.Plan != nil:
 		return corrupt("it is at its end and has a plan")
+	case h.At > h.Pinned.Number || h.After > h.At:
+		return corrupt("its states are of blocks %d and %d, and block %d is the last", h.After, h.At, h.Pinned.Number)
 	}
+	w.quiet, w.watch = h.Quiet, watch{h.At, h.After, make(map[common.Address]watched)}
 	for _, s := range h.Seeds {
 		w.seeds = append(w.seeds, Seed{Wallet: tracer.Wallet{Chain: h.Chain, Address: s.Wallet}, Tx: s.Tx})
 	}
@@ -406,6 +430,9 @@ func (w *Walk) takeWallet(s *stateWallet) error {
 	}
 	if s.Contract != nil {
 		w.code[s.Wallet] = *s.Contract
+	}
+	if x := s.State; x != nil {
+		w.watch.of[s.Wallet] = watched{tracer.State{Wallet: s.Wallet, Nonce: x.Nonce, Balance: x.Balance, Plain: x.Plain}, x.Quiet}
 	}
 	w.read[s.Wallet] = r
 	return nil

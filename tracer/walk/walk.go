@@ -80,6 +80,10 @@ type Options struct {
 	// it may. nil: Worth knows all that there is to know.
 	Lacks func() bool
 	Learn func(ctx context.Context, requests int) (spent int, more bool)
+	// Watch says that the walk will be extended: at its end it notes the states of
+	// the wallets whose next move matters, where the source can tell them
+	// ([tracer.QuietSource]). It takes up to three requests for each.
+	Watch bool
 	// Progress is called in every step, from the goroutine of the walk.
 	Progress func(Progress)
 }
@@ -123,6 +127,8 @@ type Walk struct {
 	code  map[common.Address]bool // wallets whose code was asked for: is it a contract
 	whole map[common.Hash]bool    // transactions that were fetched whole
 	plan  *plan                   // what is being read; nil between steps
+	watch watch
+	quiet bool // see [Walk.Quiet]
 
 	services []ledger.Stop // by wallet of the store, as far as it was asked
 	entries  []ledger.Entry
@@ -219,12 +225,15 @@ func (w *Walk) Step(ctx context.Context) (more bool, err error) {
 	w.stopped = Stopped{}
 	learn := func() bool { return w.learn(ctx) }
 	if w.plan == nil {
+		if !w.check(ctx) {
+			return false, nil
+		}
 		if err := w.account(learn); err != nil {
 			return false, err
 		}
-		todo, followed := w.choose(), w.arrived()
+		todo, followed := w.choose(w.pinned.Number), w.arrived()
 		for learn() {
-			todo, followed = w.choose(), w.arrived()
+			todo, followed = w.choose(w.pinned.Number), w.arrived()
 		}
 		if w.lacks() && !w.may(ctx) {
 			return false, nil
@@ -232,7 +241,8 @@ func (w *Walk) Step(ctx context.Context) (more bool, err error) {
 		if w.o.Progress != nil {
 			w.o.Progress(Progress{w.steps, w.wallets(), w.store.Len(), w.requests, len(todo), followed})
 		}
-		if w.done = len(todo) == 0; w.done {
+		if len(todo) == 0 {
+			w.done = w.note(ctx)
 			return false, nil
 		}
 		if !w.may(ctx) {
@@ -257,7 +267,7 @@ func (w *Walk) Step(ctx context.Context) (more bool, err error) {
 // begin plans to read the best of todo. Seeds are read first, for they have a
 // bound of their own.
 func (w *Walk) begin(todo []choice) {
-	w.plan = &plan{seeds: todo[0].seed}
+	w.plan, w.quiet = &plan{seeds: todo[0].seed}, false
 	for _, c := range todo[:min(len(todo), batch)] {
 		if c.seed != w.plan.seeds {
 			break
@@ -335,6 +345,7 @@ func (w *Walk) learn(ctx context.Context) bool {
 	}
 	spent, more := w.o.Learn(ctx, max(w.o.Limits.Requests-w.requests, 0))
 	w.requests += spent
+	w.quiet = w.quiet && !more
 	return more
 }
 
