@@ -19,7 +19,7 @@ func TestLayers(t *testing.T) {
 		m + "tracer":                       nil,
 		m + "tracer/walk":                  append([]string{m + "tracer"}, verbs...),
 		m + "tracer/cluster":               append([]string{m + "tracer", m + "tracer/walk"}, verbs...),
-		m + "tracer/report":                append([]string{m + "tracer", m + "tracer/walk", m + "tracer/cluster", m + "tracer/report/chart"}, verbs...),
+		m + "tracer/report":                append([]string{m + "tracer", m + "tracer/walk", m + "tracer/cluster", m + "tracer/report/chart", m + "tracer/token"}, verbs...),
 		m + "tracer/report/chart":          nil,
 		m + "tracer/devnet":                {m + "tracer"},
 		m + "graphstore":                   {m + "tracer"},
