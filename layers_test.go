@@ -27,6 +27,7 @@ func TestLayers(t *testing.T) {
 		m + "tracer/ledger":                {m + "tracer"},
 		m + "tracer/label":                 {m + "tracer"},
 		m + "tracer/price":                 {m + "tracer"},
+		m + "tracer/token":                 {m + "tracer"},
 		m + "tracer/ethsource":             {m + "tracer"},
 		m + "tracer/filesource":            {m + "tracer"},
 		m + "tracer/evidence":              {m + "tracer"},
