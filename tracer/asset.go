@@ -44,28 +44,38 @@ var slip44 = map[uint64]int{56: 714, 137: 966, 43114: 9005}
 
 // String returns the asset's CAIP-19 id, as in eip155:1/slip44:60 or
 // eip155:1/erc20:0xdac17f958d2ee523a2206206994597c13d831ec7. A [USD] value is
-// eip155:1/iso4217:usd.
+// eip155:1/iso4217:usd. Those of Tron are tron:728126428/slip44:195 and
+// tron:728126428/trc20:TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t, as wallets write
+// them; CAIP has no profile of assets for it.
 func (a Asset) String() string {
+	kind := "erc"
+	if Tron(a.Chain) {
+		kind = "trc"
+	}
+	chain := ChainID(a.Chain)
 	switch a.Kind {
 	case ERC20:
-		return fmt.Sprintf("eip155:%d/erc20:%s", a.Chain, Hex(a.Token))
+		return chain + "/" + kind + "20:" + Text(a.Chain, a.Token)
 	case NFT:
-		return fmt.Sprintf("eip155:%d/erc721:%s", a.Chain, Hex(a.Token))
+		return chain + "/" + kind + "721:" + Text(a.Chain, a.Token)
 	case USD:
-		return fmt.Sprintf("eip155:%d/iso4217:usd", a.Chain)
+		return chain + "/iso4217:usd"
 	}
 	n, ok := slip44[a.Chain]
-	if !ok {
+	switch {
+	case Tron(a.Chain):
+		n = 195
+	case !ok:
 		n = 60
 	}
-	return fmt.Sprintf("eip155:%d/slip44:%d", a.Chain, n)
+	return fmt.Sprintf("%s/slip44:%d", chain, n)
 }
 
 // ParseAsset is the inverse of [Asset.String].
 func ParseAsset(s string) (Asset, error) {
-	chain, rest, ok := strings.Cut(strings.TrimPrefix(s, "eip155:"), "/")
-	id, err := strconv.ParseUint(chain, 10, 64)
-	if !ok || err != nil || !strings.HasPrefix(s, "eip155:") {
+	chain, rest, ok := strings.Cut(s, "/")
+	id, err := ParseChainID(chain)
+	if !ok || err != nil {
 		return Asset{}, fmt.Errorf("asset %q is not a CAIP-19 id like eip155:1/slip44:60", s)
 	}
 	a := Asset{Chain: id}
@@ -74,12 +84,12 @@ func ParseAsset(s string) (Asset, error) {
 	case "slip44":
 	case "iso4217":
 		a.Kind = USD
-	case "erc20", "erc721":
+	case "erc20", "erc721", "trc20", "trc721":
 		a.Kind = ERC20
-		if space == "erc721" {
+		if strings.HasSuffix(space, "721") {
 			a.Kind = NFT
 		}
-		if a.Token, err = ParseAddress(ref); err != nil {
+		if a.Token, err = (&Chain{ID: id}).ParseAddress(ref); err != nil {
 			return Asset{}, fmt.Errorf("asset %q: %w", s, err)
 		}
 	}

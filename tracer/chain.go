@@ -11,7 +11,8 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 )
 
-// A Chain is what the tracer must know of an EVM chain.
+// A Chain is what the tracer must know of an EVM chain, or of Tron, which is
+// nearly one.
 type Chain struct {
 	ID       uint64 // EIP-155
 	Name     string // lower case, as on the command line
@@ -131,7 +132,8 @@ func wrapped(symbol, address string) Token {
 // chains is the table. Token addresses and decimals: the issuers' pages and
 // the Aave address book; note that the dollar tokens of BSC have 18 decimals.
 // Finality depths: what indexers use where the tag is missing (Ponder), and for
-// BSC, Optimism, Base and Avalanche a multiple of the usual lag of the tag.
+// BSC, Optimism, Base and Avalanche a multiple of the usual lag of the tag; Tron's
+// solid block is that of 19 of its 27 producers.
 var chains = []Chain{
 	{ID: 1, Name: "ethereum", Title: "Ethereum", Symbol: "ETH", Decimals: 18, BlockTime: 12 * time.Second, FinalityDepth: 65, Tokens: []Token{
 		stable("USDT", 6, "0xdAC17F958D2ee523a2206206994597C13D831ec7"),
@@ -181,5 +183,9 @@ var chains = []Chain{
 		stable("USDC.e", 6, "0xA7D7079b0FEaD91F3e65f86E8915Cb59c1a4C664"),
 		stable("DAI.e", 18, "0xd586E7F844cEa2F87f50152665BCbc2C279D8d70"),
 		wrapped("WAVAX", "0xB31f66AA3C1e785363F0875A1B74E27b85FD66c7"),
+	}},
+	{ID: 728126428, Name: "tron", Title: "Tron", Symbol: "TRX", Decimals: 6, BlockTime: 3 * time.Second, FinalityDepth: 20, Tokens: []Token{
+		stable("USDT", 6, "0xa614f803B6FD780986A42c78Ec9c7f77e6DeD13C"), // TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t
+		stable("USDC", 6, "0x3487b63D30B5B2C87fb7fFa8bcfADE38EAaC1abe"), // TEkxiTehnzSmSe2XqrBj4w32RUN966rdz8
 	}},
 }

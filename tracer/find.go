@@ -16,11 +16,15 @@ type Found struct {
 }
 
 // FindSeeds yields, in order and each once, the addresses and transaction hashes
+// of an EVM chain in a text, as [Chain.FindSeeds] does.
+func FindSeeds(text string) iter.Seq[Found] { return new(Chain).FindSeeds(text) }
+
+// FindSeeds yields, in order and each once, the addresses and transaction hashes
 // in a text of any kind: a chat, a mail, a list, links to a block explorer. What
 // seems meant as one and is none is yielded with what is wrong with it, and so
 // is what may be a private key or a recovery phrase, without repeating it. All
 // other words of the text are passed over.
-func FindSeeds(text string) iter.Seq[Found] {
+func (c *Chain) FindSeeds(text string) iter.Seq[Found] {
 	return func(yield func(Found) bool) {
 		seen := make(map[string]bool)
 		once := func(key string, f Found) bool {
@@ -42,7 +46,7 @@ func FindSeeds(text string) iter.Seq[Found] {
 			}
 			if phrase == 12 {
 				_, err := ParseSeed(strings.Repeat("abandon ", 12))
-				if !once("phrase", found(Seed{}, err)) {
+				if !once("phrase", c.found(Seed{}, err)) {
 					return
 				}
 			}
@@ -51,24 +55,25 @@ func FindSeeds(text string) iter.Seq[Found] {
 			switch {
 			case !meant(word):
 				continue
-			case secret && isTxHash.MatchString(word):
-				word = word[2:] // 64 digits that the text itself calls a key
 			}
-			s, err := ParseSeed(word)
+			s, err := c.ParseSeed(word)
+			if secret && s.IsTx() { // 64 digits that the text itself calls a key
+				s, err = ParseSeed(strings.TrimPrefix(word, "0x"))
+			}
 			key := s.String()
 			if err != nil {
 				key = "?" + word
 			}
-			if !once(key, found(s, err)) {
+			if !once(key, c.found(s, err)) {
 				return
 			}
 		}
 	}
 }
 
-func found(s Seed, err error) Found {
+func (c *Chain) found(s Seed, err error) Found {
 	if err == nil {
-		return Found{Text: s.String(), Seed: s}
+		return Found{Text: s.Show(c.ID), Seed: s}
 	}
 	f := Found{Err: &ParseError{Reason: "this is not an address"}}
 	if pe, ok := errors.AsType[*ParseError](err); ok {
@@ -84,10 +89,9 @@ func separates(r rune) bool {
 }
 
 var (
-	isTxHash     = regexp.MustCompile(`^0x[0-9a-fA-F]{64}$`)
 	spellsSecret = regexp.MustCompile(`(?i)(private|secret|privkey|priv)[ _-]*(key)?\s*(is|=)?\s*$`)
 	likeHex      = regexp.MustCompile(`^0[xX][0-9a-zA-Z]{18,}$`)
-	bareHex      = regexp.MustCompile(`^([0-9a-fA-F]{40}|[0-9a-fA-F]{60,})$`)
+	bareHex      = regexp.MustCompile(`^([0-9a-fA-F]{40}|41[0-9a-fA-F]{40}|[0-9a-fA-F]{60,})$`)
 	base58       = regexp.MustCompile(`^[1-9A-HJ-NP-Za-km-z]{32,44}$`)
 )
 
@@ -105,7 +109,7 @@ func meant(word string) bool {
 		return r
 	}, word)
 	mixed := strings.ContainsFunc(plain, unicode.IsDigit) && strings.ContainsFunc(plain, unicode.IsUpper) && strings.ContainsFunc(plain, unicode.IsLower)
-	return likeHex.MatchString(plain) || bareHex.MatchString(plain) || isWIF.MatchString(plain) || isTron.MatchString(plain) ||
+	return likeHex.MatchString(plain) || bareHex.MatchString(plain) || isWIF.MatchString(plain) || mixed && isTron.MatchString(plain) ||
 		isBitcoin.MatchString(plain) && (mixed || strings.HasPrefix(strings.ToLower(plain), "bc1")) ||
 		strings.HasSuffix(strings.ToLower(plain), ".eth") || base58.MatchString(plain) && mixed
 }

@@ -1,6 +1,7 @@
 package tracer
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -18,6 +19,15 @@ type Seed struct {
 
 // IsTx reports whether the seed is a payment.
 func (s Seed) IsTx() bool { return s.Tx != common.Hash{} }
+
+// Show returns the address or the transaction hash as [Show] and [ShowTx] write
+// it; [Chain.ParseSeed] reads it.
+func (s Seed) Show(chain uint64) string {
+	if s.IsTx() {
+		return ShowTx(chain, s.Tx)
+	}
+	return Show(chain, s.Wallet)
+}
 
 // String returns the address in EIP-55 form, or the transaction hash.
 func (s Seed) String() string {
@@ -46,7 +56,8 @@ func (e *ParseError) Unwrap() error { return ErrUsage }
 
 var (
 	isHex     = regexp.MustCompile(`^[0-9a-fA-F]+$`)
-	isTron    = regexp.MustCompile(`^T[1-9A-HJ-NP-Za-km-z]{33}$`)
+	isTron    = regexp.MustCompile(`^T[1-9A-Za-z]{33}$`) // also letters that base58 does not have
+	isTronHex = regexp.MustCompile(`^(0x)?41[0-9a-fA-F]{40}$`)
 	isBitcoin = regexp.MustCompile(`^([13][1-9A-HJ-NP-Za-km-z]{25,34}|bc1[02-9ac-hj-np-z]{11,71}|BC1[02-9AC-HJ-NP-Z]{11,71})$`)
 	isWIF     = regexp.MustCompile(`^([5KL9c][1-9A-HJ-NP-Za-km-z]{50,51}|[xyz]prv[1-9A-HJ-NP-Za-km-z]{100,})$`)
 	isSolana  = regexp.MustCompile(`^[1-9A-HJ-NP-Za-km-z]{32,44}$`)
@@ -67,6 +78,55 @@ func ParseAddress(s string) (common.Address, error) {
 		return common.Address{}, &ParseError{s, "this is a transaction hash, not an address; an address has 40 digits after 0x"}
 	}
 	return parseAddress(s)
+}
+
+// ParseAddress reads an address of the chain: on Tron as [ParseTronAddress],
+// elsewhere as the function [ParseAddress]. Every other text is a [*ParseError].
+func (c *Chain) ParseAddress(s string) (common.Address, error) {
+	seed, err := c.ParseSeed(s)
+	if err == nil && seed.IsTx() {
+		what := "an address has 40 digits after 0x"
+		if Tron(c.ID) {
+			what = "an address of Tron is T and 33 letters and digits"
+		}
+		err = &ParseError{s, "this is a transaction hash, not an address; " + what}
+	}
+	if err != nil {
+		return common.Address{}, err
+	}
+	return seed.Wallet, nil
+}
+
+// ParseSeed reads an address of the chain or a transaction hash, which on Tron
+// is written without 0x.
+func (c *Chain) ParseSeed(s string) (Seed, error) {
+	switch {
+	case !Tron(c.ID):
+	case isTron.MatchString(s) || isTronHex.MatchString(s):
+		a, err := ParseTronAddress(s)
+		if err != nil {
+			return Seed{}, &ParseError{s, tronFault(s)}
+		}
+		return Seed{Wallet: a}, nil
+	case len(s) == 64 && isHex.MatchString(s):
+		s = "0x" + s
+	default:
+		seed, err := ParseSeed(s)
+		if e, ok := errors.AsType[*ParseError](err); ok {
+			err = &ParseError{e.Input, strings.NewReplacer("an address is 0x and 40 digits", "an address of Tron is T and 33 letters and digits",
+				"an address has 40 digits after 0x", "an address of Tron is T and 33 letters and digits").Replace(e.Reason)}
+		}
+		return seed, err
+	}
+	return ParseSeed(s)
+}
+
+// tronFault says what is wrong with what looks like an address of Tron.
+func tronFault(s string) string {
+	if i := strings.IndexFunc(s, func(r rune) bool { return !strings.ContainsRune(tronDigits, r) }); i >= 0 {
+		return fmt.Sprintf("%q at character %d is in no address of Tron; please copy it again", s[i], i+1)
+	}
+	return "the checksum is wrong, so a character differs from the real address of Tron; please copy it again"
 }
 
 // ParseSeed reads an address, as [ParseAddress], or a transaction hash: 0x and
@@ -152,16 +212,19 @@ func notSeed(s string) error {
 		return &ParseError{s, fmt.Sprintf("this has %d digits after 0x, %s; please copy it again", len(bare), what)}
 	case prefix:
 		return nil
-	case isTron.MatchString(s):
-		return &ParseError{s, "this is a Tron address; this version traces Ethereum and its sister chains only; keep it for the police"}
+	case isTron.MatchString(s), isTronHex.MatchString(s):
+		if _, err := ParseTronAddress(s); err != nil {
+			return &ParseError{s, tronFault(s)}
+		}
+		return &ParseError{s, "this is a Tron address, and another chain was named; name Tron to trace it (--chain tron)"}
 	case isBitcoin.MatchString(s):
-		return &ParseError{s, "this is a Bitcoin address; this version traces Ethereum and its sister chains only; keep it for the police"}
+		return &ParseError{s, "this is a Bitcoin address; this version traces Ethereum, its sister chains and Tron only; keep it for the police"}
 	case len(s) == 40 && isHex.MatchString(s):
 		return &ParseError{s, "0x is missing before the 40 digits; please put it there if this is an address"}
 	case isENS.MatchString(strings.ToLower(s)):
 		return &ParseError{s, "this is a name, not an address; names can change hands, so please look up the address and give that"}
 	case isSolana.MatchString(s):
-		return &ParseError{s, "this looks like an address of another network, such as Solana; this version traces Ethereum and its sister chains only; keep it for the police"}
+		return &ParseError{s, "this looks like an address of another network, such as Solana; this version traces Ethereum, its sister chains and Tron only; keep it for the police"}
 	}
 	return &ParseError{clean(s), "this is not an address; an address is 0x and 40 digits"}
 }

@@ -13,6 +13,40 @@ import (
 
 // Tron's addresses are those of an EVM chain with the byte 0x41 before them,
 // written in base58 with a checksum: the first four bytes of SHA-256 of SHA-256.
+// Its transactions are named by 64 hex digits without 0x.
+
+// Tron reports whether a chain, by its id, is Tron or one of its test networks,
+// Shasta and Nile. Ids: the CAIP-2 profile of the namespace tron.
+func Tron(chain uint64) bool {
+	return chain == 728126428 || chain == 2494104990 || chain == 3448148188
+}
+
+// Show writes an address of a chain as people there do: EIP-55, or base58 on Tron.
+func Show(chain uint64, a common.Address) string {
+	if Tron(chain) {
+		return TronAddress(a)
+	}
+	return a.Hex()
+}
+
+// Text writes an address of a chain for JSON and for exports that other tools
+// join on: in lower case, or, since there is no other form that Tron's tools
+// join on, in base58.
+func Text(chain uint64, a common.Address) string {
+	if Tron(chain) {
+		return TronAddress(a)
+	}
+	return Hex(a)
+}
+
+// ShowTx writes the hash of a transaction as people on the chain do: with 0x, or
+// without it on Tron.
+func ShowTx(chain uint64, h common.Hash) string {
+	if Tron(chain) {
+		return h.Hex()[2:]
+	}
+	return h.Hex()
+}
 
 const (
 	tronPrefix = 0x41

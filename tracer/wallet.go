@@ -3,6 +3,7 @@ package tracer
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -16,9 +17,32 @@ type Wallet struct {
 }
 
 // String returns the wallet's CAIP-10 id with the address in lower case, as in
-// eip155:1:0xdac17f958d2ee523a2206206994597c13d831ec7.
-func (w Wallet) String() string {
-	return fmt.Sprintf("eip155:%d:%s", w.Chain, Hex(w.Address))
+// eip155:1:0xdac17f958d2ee523a2206206994597c13d831ec7, or in base58, as in
+// tron:728126428:TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t.
+func (w Wallet) String() string { return ChainID(w.Chain) + ":" + w.Text() }
+
+// Show returns the address as [Show] writes it, for people.
+func (w Wallet) Show() string { return Show(w.Chain, w.Address) }
+
+// Text returns the address as [Text] writes it, for machines.
+func (w Wallet) Text() string { return Text(w.Chain, w.Address) }
+
+// ChainID returns the CAIP-2 id of a chain: eip155:1, or tron:728126428.
+func ChainID(chain uint64) string {
+	if Tron(chain) {
+		return "tron:" + strconv.FormatUint(chain, 10)
+	}
+	return "eip155:" + strconv.FormatUint(chain, 10)
+}
+
+// ParseChainID is the inverse of [ChainID].
+func ParseChainID(s string) (uint64, error) {
+	_, ref, _ := strings.Cut(s, ":")
+	id, err := strconv.ParseUint(ref, 10, 64)
+	if err != nil || ChainID(id) != s {
+		return 0, fmt.Errorf("chain %q is not a CAIP-2 id like eip155:1", CleanText(s, 60))
+	}
+	return id, nil
 }
 
 // Compare orders wallets by chain, then by address.
@@ -26,8 +50,8 @@ func (w Wallet) Compare(o Wallet) int {
 	return cmp.Or(cmp.Compare(w.Chain, o.Chain), w.Address.Cmp(o.Address))
 }
 
-// Hex returns a in lower case, the form for JSON and for exports that other
-// tools join on. Text meant for people uses a.Hex, which is EIP-55.
+// Hex returns a in lower case with 0x, as nodes write it. Reports use [Show]
+// and [Text], which know the chain.
 func Hex(a common.Address) string { return strings.ToLower(a.Hex()) }
 
 // LookAlike reports whether a and b differ but show the same first 4 and last
