@@ -48,7 +48,7 @@ func (j *job) evidence() (report.NamedFile, error) {
 	run := rerun{Chain: j.chain.ID, Policy: j.policy.String(), Since: j.since, Until: j.until, Limits: j.limits, Unseen: j.unseen, Prove: j.prove,
 		Reference: j.reference, Source: j.about, Endpoints: len(j.endpoints) > 0}
 	for _, s := range j.seeds {
-		run.Seeds = append(run.Seeds, s.String())
+		run.Seeds = append(run.Seeds, s.Show(j.chain.ID))
 	}
 	var b bytes.Buffer
 	err := j.recorder.Write(&b, run)
@@ -72,7 +72,7 @@ func (r *rerun) job() (*job, error) {
 	if j.policy, err = ledger.ParsePolicy(r.Policy); err != nil {
 		return nil, err
 	}
-	j.seeds, err = readSeeds(r.Seeds)
+	j.seeds, err = readSeeds(&j.chain, r.Seeds)
 	return j, err
 }
 

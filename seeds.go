@@ -16,12 +16,12 @@ const maxSeeds = 1_000
 // readSeeds reads addresses and transaction hashes from arguments; @file names
 // a file with one in a line, where # begins a remark. All mistakes of the
 // arguments are found before anything is read from a chain.
-func readSeeds(args []string) ([]tracer.Seed, error) {
+func readSeeds(chain *tracer.Chain, args []string) ([]tracer.Seed, error) {
 	var seeds []tracer.Seed
 	for _, arg := range args {
 		name, isFile := strings.CutPrefix(arg, "@")
 		if !isFile {
-			s, err := tracer.ParseSeed(arg)
+			s, err := chain.ParseSeed(arg)
 			if err != nil {
 				return nil, err
 			}
@@ -38,7 +38,7 @@ func readSeeds(args []string) ([]tracer.Seed, error) {
 			if text = strings.TrimSpace(text); text == "" {
 				continue
 			}
-			s, err := tracer.ParseSeed(text)
+			s, err := chain.ParseSeed(text)
 			if err != nil {
 				f.Close()
 				return nil, usage("%s, line %d: %v", filepath.Base(name), n, strings.TrimPrefix(err.Error(), "usage: "))

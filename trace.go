@@ -120,14 +120,17 @@ func traceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trace SEED…",
 		Short: "Follow the money from wallets or payments and write a report",
-		Long: "Trace follows the money from each SEED: a wallet that was paid (0x and 40 digits), the hash of a\n" +
-			"payment (0x and 64 digits), or @FILE with one of them in a line. With the hash of a payment only\n" +
+		Long: "Trace follows the money from each SEED: a wallet that was paid (0x and 40 digits; T and 33 on Tron), the\n" +
+			"hash of a payment (0x and 64 digits; without 0x on Tron), or @FILE with one of them in a line. With the hash of a payment only\n" +
 			"that payment is followed; with a wallet, everything it received.",
 		Args: needArgs(1, "at least one wallet or transaction that was paid"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j := job{limits: limits, unseen: unseen, prove: prove, out: filepath.Clean(out), reference: reference}
-			var err error
-			if j.seeds, err = readSeeds(args); err != nil {
+			chain, err := f.named()
+			if err != nil {
+				return err
+			}
+			if j.seeds, err = readSeeds(&chain, args); err != nil {
 				return err
 			}
 			if j.policy, err = ledger.ParsePolicy(policy); err != nil {
@@ -160,10 +163,6 @@ func traceCommand() *cobra.Command {
 				if j.signer, err = report.OpenKey(key); err != nil {
 					return fmt.Errorf("the signing key: %w", err)
 				}
-			}
-			chain, err := f.named()
-			if err != nil {
-				return err
 			}
 			labels, notes, err := readLabels(chain, labelFiles)
 			if err != nil {

@@ -24,7 +24,7 @@ func transfersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "transfers ADDRESS…",
 		Short: "List every movement in and out of wallets",
-		Long: "Transfers lists every movement of coins and tokens in and out of each ADDRESS (0x and 40 digits), oldest\n" +
+		Long: "Transfers lists every movement of coins and tokens in and out of each ADDRESS (0x and 40 digits; T and 33 on Tron), oldest\n" +
 			"first, in the columns that scamtrace trace --transfers reads. What could not be read is said on standard\n" +
 			"error, and the exit code is then 3.",
 		Args: needArgs(1, "at least one wallet"),
@@ -40,9 +40,13 @@ func transfersCommand() *cobra.Command {
 			if requests < 0 {
 				return usage("--max-requests: a limit cannot be negative")
 			}
+			chain, err := f.named()
+			if err != nil {
+				return err
+			}
 			var wallets []common.Address
 			for _, arg := range args {
-				a, err := tracer.ParseAddress(arg)
+				a, err := chain.ParseAddress(arg)
 				if err != nil {
 					return err
 				}
@@ -149,7 +153,7 @@ func (r *reading) transfers(ctx context.Context, q tracer.Query, write func(io.W
 		fmt.Fprintln(stderr, n)
 	}
 	for _, u := range ans.Unread {
-		fmt.Fprintf(stderr, "Not read: %s of %s in blocks %d to %d: %s.\n", u.Part, u.Wallet.Hex(), u.From, u.To, cmp.Or(u.Detail, string(u.Reason)))
+		fmt.Fprintf(stderr, "Not read: %s of %s in blocks %d to %d: %s.\n", u.Part, tracer.Show(r.chain.ID, u.Wallet), u.From, u.To, cmp.Or(u.Detail, string(u.Reason)))
 	}
 	if errors.Is(ctx.Err(), context.Canceled) || len(ans.Unread) > 0 {
 		return errPartial

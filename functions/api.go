@@ -231,7 +231,7 @@ func (a *App) observe(next http.Handler) http.Handler {
 type Submission struct {
 	Reference string    `json:"reference,omitempty" maxLength:"80" doc:"A reference of your own. It is kept apart, erased with the case, and in no report."`
 	Chain     string    `json:"chain,omitempty" maxLength:"40" default:"ethereum" doc:"The chain's name"`
-	Seeds     []string  `json:"seeds" minItems:"1" maxItems:"5000" doc:"The wallets that were paid (0x and 40 digits), or better the hashes of the payments (0x and 64 digits)"`
+	Seeds     []string  `json:"seeds" minItems:"1" maxItems:"5000" doc:"The wallets that were paid (0x and 40 digits; on Tron, T and 33 letters and digits), or better the hashes of the payments (64 digits, with 0x but on Tron)"`
 	Policy    string    `json:"policy,omitempty" enum:"pifo,lifo,fifo,libr,haircut,poison" doc:"The accounting rule; pifo unless given"`
 	Since     time.Time `json:"since,omitzero" doc:"What a reported wallet received counts from this time on"`
 	Until     time.Time `json:"until,omitzero" doc:"and up to this time"`
@@ -405,7 +405,7 @@ func (a *App) newCase(ctx context.Context, s *Submission) (*Case, error) {
 		bad("body.chain", words(err))
 	}
 	for i, text := range s.Seeds {
-		seed, err := tracer.ParseSeed(strings.TrimSpace(text))
+		seed, err := chain.ParseSeed(strings.TrimSpace(text))
 		if err != nil {
 			bad(fmt.Sprintf("body.seeds[%d]", i), words(err))
 			continue
@@ -414,7 +414,7 @@ func (a *App) newCase(ctx context.Context, s *Submission) (*Case, error) {
 			bad(fmt.Sprintf("body.seeds[%d]", i), why)
 			continue
 		}
-		c.Seeds = append(c.Seeds, seed.String())
+		c.Seeds = append(c.Seeds, seed.Show(chain.ID))
 	}
 	slices.Sort(c.Seeds)
 	if c.Seeds = slices.Compact(c.Seeds); len(c.Seeds) > maxSeeds {
@@ -663,12 +663,12 @@ func (a *App) parse(ctx context.Context, in *struct {
 	}
 	out := new(parseOutput)
 	out.Body.Items = []Found{}
-	for f := range tracer.FindSeeds(in.Body.Text) {
+	for f := range chain.FindSeeds(in.Body.Text) {
 		if len(out.Body.Items) == maxFound {
 			out.Body.More = true
 			break
 		}
-		item := Found{Kind: "address", Seed: f.Seed.String(), Text: f.Text}
+		item := Found{Kind: "address", Seed: f.Seed.Show(chain.ID), Text: f.Text}
 		if f.Seed.IsTx() {
 			item.Kind = "transaction"
 		}

@@ -223,7 +223,11 @@ func (d *Diff) freeze(ctx context.Context, f freezer, before *Diff) error {
 	amounts := make(map[string]report.Amount)
 	for _, h := range d.Held {
 		for _, m := range h.Amounts {
-			w, err := tracer.ParseAddress(h.Address)
+			asset, err := tracer.ParseAsset(m.Asset)
+			if err != nil {
+				return fmt.Errorf("the report before: %w", err)
+			}
+			w, err := (&tracer.Chain{ID: asset.Chain}).ParseAddress(h.Address)
 			if err != nil {
 				return fmt.Errorf("the report before: %w", err)
 			}
@@ -245,7 +249,8 @@ func (d *Diff) freeze(ctx context.Context, f freezer, before *Diff) error {
 			if !frozen[i] {
 				continue
 			}
-			x := Frozen{Address: tracer.Hex(w), Amount: amounts[id+tracer.Hex(w)], New: true}
+			x := Frozen{Address: tracer.Text(asset.Chain, w), New: true}
+			x.Amount = amounts[id+x.Address]
 			if before != nil {
 				x.New = !slices.ContainsFunc(before.Frozen, func(y Frozen) bool { return y.Address == x.Address && y.Amount.Asset == id })
 			}

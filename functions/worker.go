@@ -465,7 +465,7 @@ func (c *Case) walkOptions(chain tracer.Chain, k *knowledge) ([]tracer.Seed, wal
 	o.Know(k.labels, k.prices)
 	var seeds []tracer.Seed
 	for _, text := range c.Seeds {
-		s, err := tracer.ParseSeed(text)
+		s, err := chain.ParseSeed(text)
 		if err != nil {
 			return nil, o, err
 		}

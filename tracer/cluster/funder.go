@@ -108,13 +108,13 @@ func (f *finder) funded(from tracer.Wallet, p pair) (Link, bool) {
 	}
 	if ds := f.common[p]; len(ds) > 0 {
 		d := ds[0]
-		signal(d.Confidence, fmt.Sprintf("paid into %s, a deposit address of %s", d.Wallet.Address.Hex(), d.Service), x.paid[d.Wallet].refs, y.paid[d.Wallet].refs)
+		signal(d.Confidence, fmt.Sprintf("paid into %s, a deposit address of %s", d.Wallet.Show(), d.Service), x.paid[d.Wallet].refs, y.paid[d.Wallet].refs)
 	}
 	if direct := f.direct(p, nil); len(direct) > 0 {
 		signal(trustDirect, "passed each other at least half of all that one of them ever got", direct)
 	}
 	if c, ok := f.collector(p); ok {
-		signal(trustCollector, "sent most of their money to "+c.Address.Hex(), x.paid[c].money, y.paid[c].money)
+		signal(trustCollector, "sent most of their money to "+c.Show(), x.paid[c].money, y.paid[c].money)
 	}
 	apart := max(x.funding.time, y.funding.time) - min(x.funding.time, y.funding.time)
 	if apart <= lockstep && x.funding.amount == y.funding.amount {
@@ -126,7 +126,7 @@ func (f *finder) funded(from tracer.Wallet, p pair) (Link, bool) {
 	}
 	return Link{
 		A: p.a, B: p.b, Rule: RuleFunder, Confidence: confidence, Evidence: hashes(rs),
-		Detail: fmt.Sprintf("Both got their first %s from %s, and %s.", f.Chain.Symbol, from.Address.Hex(), strings.Join(also, ", and ")),
+		Detail: fmt.Sprintf("Both got their first %s from %s, and %s.", f.Chain.Symbol, from.Show(), strings.Join(also, ", and ")),
 	}, true
 }
 
@@ -193,7 +193,7 @@ func (f *finder) funders(s sets) []Link {
 					A: p.a, B: p.b, Rule: RuleFunder, Confidence: min(99, confidence),
 					Evidence: hashes([]ref{f.of(w).funding.ref}),
 					Detail: fmt.Sprintf("%s got its first %s from %s, which sent coins to %d wallets, %d of them in this cluster.",
-						w.Address.Hex(), f.Chain.Symbol, from.Address.Hex(), all, len(ws)),
+						w.Show(), f.Chain.Symbol, from.Show(), all, len(ws)),
 				})
 			}
 		}

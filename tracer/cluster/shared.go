@@ -53,11 +53,11 @@ func (f *finder) sharedDeposits() []Link {
 			if n > 1 {
 				more = fmt.Sprintf("%d more deposit addresses", n)
 			}
-			also = append(also, fmt.Sprintf("into %s, such as %s of %s", more, ds[1].Wallet.Address.Hex(), ds[1].Service))
+			also = append(also, fmt.Sprintf("into %s, such as %s of %s", more, ds[1].Wallet.Show(), ds[1].Service))
 			rs = slices.Concat(rs, f.of(p.a).paid[ds[1].Wallet].refs, f.of(p.b).paid[ds[1].Wallet].refs)
 		}
 		if from, ok := f.funder(p); ok {
-			also = append(also, "got their first gas from "+from.Address.Hex())
+			also = append(also, "got their first gas from "+from.Show())
 			rs = append(rs, f.of(p.a).funding.ref, f.of(p.b).funding.ref)
 		}
 		if direct := f.direct(p, ds); len(direct) > 0 {
@@ -70,7 +70,7 @@ func (f *finder) sharedDeposits() []Link {
 		links = append(links, Link{
 			A: p.a, B: p.b, Rule: RuleDeposit, Confidence: d.Confidence, Evidence: hashes(rs),
 			Detail: fmt.Sprintf("Both paid into %s, a deposit address of %s (confidence %d%%), and %s.",
-				d.Wallet.Address.Hex(), d.Service, d.Confidence, strings.Join(also, ", and ")),
+				d.Wallet.Show(), d.Service, d.Confidence, strings.Join(also, ", and ")),
 		})
 	}
 	slices.SortFunc(links, func(x, y Link) int { return pair{x.A, x.B}.compare(pair{y.A, y.B}) })

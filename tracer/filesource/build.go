@@ -135,9 +135,9 @@ func (r *reader) tx(hash common.Hash, block, sec uint64, index uint32, known boo
 	t := &r.txs[id]
 	switch {
 	case t.block != block:
-		r.bad(fBlock, "transaction %s is in block %d here and in block %d in %s, line %d", hash.Hex(), block, t.block, r.files[t.file].name, t.line)
+		r.bad(fBlock, "transaction %s is in block %d here and in block %d in %s, line %d", tracer.ShowTx(r.chain.ID, hash), block, t.block, r.files[t.file].name, t.line)
 	case known && t.known && t.index != index:
-		r.bad(fIndex, "transaction %s has index %d here and %d in %s, line %d; leave the cell empty where it is not known", hash.Hex(), index, t.index, r.files[t.file].name, t.line)
+		r.bad(fIndex, "transaction %s has index %d here and %d in %s, line %d; leave the cell empty where it is not known", tracer.ShowTx(r.chain.ID, hash), index, t.index, r.files[t.file].name, t.line)
 	case known:
 		t.index, t.known = index, true
 	}
@@ -367,7 +367,7 @@ func (b *builder) one(same []raw) (raw, error) {
 		}
 		return raw{}, &RowError{File: b.files[later.file].name, Line: int(later.line), Reason: fmt.Sprintf(
 			"%s of transaction %s is another one here than in %s, line %d; %s",
-			what, b.txs[w.tx].hash.Hex(), b.files[earlier.file].name, earlier.line, rule)}
+			what, b.showTx(b.txs[w.tx].hash), b.files[earlier.file].name, earlier.line, rule)}
 	}
 	return best, nil
 }
@@ -398,6 +398,9 @@ func (b *builder) count(kept, rows []raw) []raw {
 	}
 	return kept
 }
+
+func (b *builder) show(a common.Address) string { return tracer.Show(b.chain.ID, a) }
+func (b *builder) showTx(h common.Hash) string  { return tracer.ShowTx(b.chain.ID, h) }
 
 // fingerprint makes up the position of a transfer whose log index is not
 // known, from what the transfer is. It is the same whatever other files there are.

@@ -39,18 +39,18 @@ func nibble(c byte) byte {
 	return 0xff
 }
 
-func parseAddress(s string) (a common.Address, err error) {
+func parseAddress(chain *tracer.Chain, s string) (a common.Address, err error) {
 	if lowerHex(s, a[:]) {
 		return a, nil
 	}
-	return tracer.ParseAddress(s)
+	return chain.ParseAddress(s)
 }
 
-func parseHash(s string) (h common.Hash, err error) {
+func parseHash(chain *tracer.Chain, s string) (h common.Hash, err error) {
 	if lowerHex(s, h[:]) && h != (common.Hash{}) {
 		return h, nil
 	}
-	seed, err := tracer.ParseSeed(s)
+	seed, err := chain.ParseSeed(s)
 	if err == nil && !seed.IsTx() {
 		err = fmt.Errorf("%s is an address, not a transaction hash; a hash is 0x and 64 digits", quote(s))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -125,7 +126,7 @@ func (s *Source) index() {
 func (b *builder) owners() {
 	sure := make(map[common.Address]bool)
 	for _, f := range b.files {
-		named, ok := addressIn(f.path)
+		named, ok := addressIn(&b.chain, f.path)
 		if f.rows == 0 && ok || len(f.either) == 2 && slices.Contains(f.either, named) {
 			f.either = []common.Address{named}
 		}
@@ -142,15 +143,23 @@ func (b *builder) owners() {
 }
 
 // addressIn returns the address in the name of a file, as explorers write it there.
-func addressIn(path string) (common.Address, bool) {
-	name := strings.ToLower(filepath.Base(path))
+func addressIn(chain *tracer.Chain, path string) (common.Address, bool) {
+	name := filepath.Base(path)
+	if tracer.Tron(chain.ID) {
+		a, err := chain.ParseAddress(inBase58.FindString(name))
+		return a, err == nil
+	}
+	name = strings.ToLower(name)
 	i := strings.Index(name, "0x")
 	if i < 0 || len(name) < i+42 {
 		return common.Address{}, false
 	}
-	a, err := parseAddress(name[i : i+42])
+	a, err := chain.ParseAddress(name[i : i+42])
 	return a, err == nil
 }
+
+// inBase58 finds an address of Tron.
+var inBase58 = regexp.MustCompile(`T[1-9A-HJ-NP-Za-km-z]{33}`)
 
 // pageful is how many rows explorers export at most.
 const pageful = 5000
@@ -228,14 +237,14 @@ func (b *builder) notes(s *Source, blocks int, unordered []uint16) []string {
 				note("%s is not the export of one wallet, so it is not known what it is complete for; give each wallet's export in a file of its own.", f.name)
 			case len(f.either) == 2:
 				note("%s can be the export of %s or of %s, so it is not known for which of them it is complete; put the address into the name of the file.",
-					f.name, f.either[0].Hex(), f.either[1].Hex())
+					f.name, b.show(f.either[0]), b.show(f.either[1]))
 			}
 		}
 		for _, token := range slices.SortedFunc(maps.Keys(f.unknown), common.Address.Cmp) {
 			note("In %s, %s of the token %s left out: its decimals are not known, and anybody can make a token of any name.",
-				f.name, verb(f.unknown[token], "transfer", "transfers"), token.Hex())
+				f.name, verb(f.unknown[token], "transfer", "transfers"), b.show(token))
 		}
-		notes = append(notes, bareNote(f)...)
+		notes = append(notes, b.bareNote(f)...)
 	}
 	if b.repeated > 0 {
 		note("%s found more than once and counted once.", verb(b.repeated, "row was", "rows were"))
@@ -255,15 +264,15 @@ func (b *builder) notes(s *Source, blocks int, unordered []uint16) []string {
 }
 
 // bareNote names the tokens of a file whose decimals nobody knows.
-func bareNote(f *file) []string {
+func (b *builder) bareNote(f *file) []string {
 	if len(f.bare) == 0 {
 		return nil
 	}
 	tokens := slices.SortedFunc(maps.Keys(f.bare), common.Address.Cmp)
 	if len(tokens) == 1 {
-		return []string{fmt.Sprintf("In %s, the token %s has no decimals; its amounts are in base units.", f.name, tokens[0].Hex())}
+		return []string{fmt.Sprintf("In %s, the token %s has no decimals; its amounts are in base units.", f.name, b.show(tokens[0]))}
 	}
-	return []string{fmt.Sprintf("In %s, %d tokens have no decimals, %s the first of them; their amounts are in base units.", f.name, len(tokens), tokens[0].Hex())}
+	return []string{fmt.Sprintf("In %s, %d tokens have no decimals, %s the first of them; their amounts are in base units.", f.name, len(tokens), b.show(tokens[0]))}
 }
 
 // maxNotes bounds the notes: a file can name any number of tokens.

@@ -86,7 +86,7 @@ func (b *builder) sortKnown(block []uint32) error {
 		}
 		return &RowError{File: b.files[y.file].name, Line: int(y.line), Reason: fmt.Sprintf(
 			"transactions %s and %s both have index %d in block %d; leave the transaction index empty where it is not known",
-			x.hash.Hex(), y.hash.Hex(), y.index, y.block)}
+			b.showTx(x.hash), b.showTx(y.hash), y.index, y.block)}
 	}
 	return nil
 }

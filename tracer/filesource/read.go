@@ -331,7 +331,7 @@ func (r *reader) address(f field) common.Address {
 	if r.err != nil {
 		return common.Address{}
 	}
-	a, err := parseAddress(s)
+	a, err := parseAddress(&r.chain, s)
 	if err != nil {
 		r.bad(f, "%v", err)
 	}
@@ -352,7 +352,7 @@ func (r *reader) hash() common.Hash {
 	if r.err != nil {
 		return common.Hash{}
 	}
-	h, err := parseHash(s)
+	h, err := parseHash(&r.chain, s)
 	if err != nil {
 		r.bad(fTx, "%v", err)
 	}

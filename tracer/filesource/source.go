@@ -234,7 +234,7 @@ func (s *Source) Transactions(ctx context.Context, txs []common.Hash, _ int) (tr
 		if ok {
 			take = append(take, s.byHash[i])
 		} else if missing == nil {
-			missing = fmt.Errorf("transaction %s is not in %s: %w", h.Hex(), list(s.files), tracer.ErrNotFound)
+			missing = fmt.Errorf("transaction %s is not in %s: %w", tracer.ShowTx(s.chain.ID, h), list(s.files), tracer.ErrNotFound)
 		}
 	}
 	return tracer.Answer{Transfers: s.transfers(take)}, missing

@@ -28,23 +28,23 @@ func WriteCSV(w io.Writer, chain tracer.Chain, ts []tracer.Transfer) error {
 	for i := range ts {
 		t := &ts[i]
 		if t.Asset.Chain != chain.ID {
-			return fmt.Errorf("write transfer of %s: it is on chain %d, not on %s", t.Tx.Hex(), t.Asset.Chain, chain.Title)
+			return fmt.Errorf("write transfer of %s: it is on chain %d, not on %s", tracer.ShowTx(t.Asset.Chain, t.Tx), t.Asset.Chain, chain.Title)
 		}
 		token, digits := "", ""
 		switch {
 		case t.Asset.Kind == tracer.ERC20 || t.Asset.Kind == tracer.NFT:
-			token = tracer.Hex(t.Asset.Token)
+			token = tracer.Text(chain.ID, t.Asset.Token)
 		case t.Asset.Kind == tracer.Native && t.Kind == tracer.KindToken: // EIP-7708
-			token = tracer.Hex(tracer.NativeLogs)
+			token = tracer.Text(chain.ID, tracer.NativeLogs)
 		}
 		symbol, decimals, known := chain.Describe(t.Asset)
 		if known {
 			digits = decimal(decimals)
 		}
 		if err := out.Write([]string{
-			strconv.FormatUint(chain.ID, 10), strconv.FormatUint(t.Block, 10), stamp(t.Time), t.Tx.Hex(),
+			strconv.FormatUint(chain.ID, 10), strconv.FormatUint(t.Block, 10), stamp(t.Time), tracer.ShowTx(chain.ID, t.Tx),
 			strconv.FormatUint(uint64(t.TxIndex), 10), t.Position, t.Kind.String(), token, guard(symbol), digits,
-			tracer.Hex(t.From), tracer.Hex(t.To), t.Amount.Dec(), "1",
+			tracer.Text(chain.ID, t.From), tracer.Text(chain.ID, t.To), t.Amount.Dec(), "1",
 		}); err != nil {
 			return err
 		}
@@ -83,8 +83,8 @@ func WriteJSONL(w io.Writer, chain tracer.Chain, ts []tracer.Transfer) error {
 	for i := range ts {
 		t := &ts[i]
 		l := line{
-			Chain: "eip155:" + strconv.FormatUint(t.Asset.Chain, 10), Block: t.Block, Time: stamp(t.Time), Tx: t.Tx.Hex(),
-			Position: t.Position, Kind: t.Kind.String(), Asset: t.Asset.String(), From: tracer.Hex(t.From), To: tracer.Hex(t.To),
+			Chain: tracer.ChainID(t.Asset.Chain), Block: t.Block, Time: stamp(t.Time), Tx: tracer.ShowTx(t.Asset.Chain, t.Tx),
+			Position: t.Position, Kind: t.Kind.String(), Asset: t.Asset.String(), From: tracer.Text(t.Asset.Chain, t.From), To: tracer.Text(t.Asset.Chain, t.To),
 			Amount: t.Amount.Dec(),
 		}
 		if t.BlockHash != ([32]byte{}) {

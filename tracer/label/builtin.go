@@ -12,7 +12,7 @@ import (
 
 // Version is the version of the built-in set. It changes whenever a label of
 // it does.
-const Version = "2"
+const Version = "3"
 
 // builtinCSV has the columns chain, address, name and category, sorted by
 // chain, category, name and address.

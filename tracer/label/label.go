@@ -34,6 +34,7 @@
 //	base              0        0        1        0        0        0        0        0        4       11
 //	arbitrum          4       16        6        4        5        0        0        0        4       11
 //	avalanche         0        0        1        0        0        0        0        0        5       11
+//	tron              0        0        0        0        0        0        0        0        2       11
 package label
 
 import "slices"

@@ -171,7 +171,7 @@ func (c columns) label(row []string, also []tracer.Chain) (l Label, known bool, 
 		}
 		l.Wallet.Chain = known.ID
 	}
-	if l.Wallet.Address, err = tracer.ParseAddress(c.field(row, "address")); err != nil {
+	if l.Wallet.Address, err = (&tracer.Chain{ID: l.Wallet.Chain}).ParseAddress(c.field(row, "address")); err != nil {
 		return l, false, err
 	}
 	if s := c.field(row, "confidence"); s != "" {

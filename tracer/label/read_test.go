@@ -126,14 +126,14 @@ func TestReadTagPack(t *testing.T) {
 tags:
 - {address: bc1x, currency: BTC}
 - {address: 1x, currency: BTC}
-- {address: Tx, network: TRX}
+- {address: Tx, network: SOL}
 - {tx_hash: '0x12', network: ETH}
 - {address: '0x12', network: ETH}
 - {address: '` + addr1 + `', network: ETH, confidence: gut_feeling}
 `,
 			[]label.Label{{wallet(1, addr1), "a", label.Other, 5, "p.yaml"}},
 			[]string{
-				"p.yaml: 3 tags of chains that are not traced left out (BTC: 2, TRX: 1)",
+				"p.yaml: 3 tags of chains that are not traced left out (BTC: 2, SOL: 1)",
 				"p.yaml: 1 tag of transactions left out",
 				`p.yaml: 1 tag with a broken address left out (line 7: "0x12": this has 2 digits after 0x, an address has 40; please copy it again)`,
 				`p.yaml: 1 tag with a confidence that is not known, such as "gut_feeling", taken as 5%`,

@@ -117,7 +117,7 @@ func (s *Set) Service(w tracer.Wallet) (Label, bool) {
 func (s *Set) ConflictNotes() (notes []string) {
 	for w := range s.Conflicts() {
 		l, _ := s.Service(w)
-		notes = append(notes, fmt.Sprintf("%s is %s by one label and a scam by another; it was taken for a service and not followed.", w.Address.Hex(), l.Name))
+		notes = append(notes, fmt.Sprintf("%s is %s by one label and a scam by another; it was taken for a service and not followed.", w.Show(), l.Name))
 	}
 	return notes
 }

@@ -207,7 +207,7 @@ func (p *pack) tag(at *yaml.Node, f fields) error {
 		return nil
 	}
 	var err error
-	if l.Wallet.Address, err = tracer.ParseAddress(f["address"]); err != nil {
+	if l.Wallet.Address, err = (&tracer.Chain{ID: l.Wallet.Chain}).ParseAddress(f["address"]); err != nil {
 		if p.broken++; p.broken == 1 {
 			p.firstBad = fmt.Sprintf("line %d: %v", at.Line, err)
 		}
@@ -290,7 +290,10 @@ var networks = map[string]uint64{
 	"op": 10, "optimism": 10,
 	"base": 8453,
 	"avax": 43114, "avalanche": 43114,
+	"trx": tron, "tron": tron, "trc20": tron,
 }
+
+const tron = 728126428
 
 // confidences are the levels of GraphSense's list of confidence ids, in
 // percent. What can be read off the ledger itself is as sure as can be.

@@ -31,7 +31,7 @@ const (
 
 // llamaChains are DefiLlama's names of chains.
 var llamaChains = map[uint64]string{
-	1: "ethereum", 10: "optimism", 56: "bsc", 137: "polygon", 8453: "base", 42161: "arbitrum", 43114: "avax",
+	1: "ethereum", 10: "optimism", 56: "bsc", 137: "polygon", 8453: "base", 42161: "arbitrum", 43114: "avax", 728126428: "tron",
 }
 
 // LlamaOptions are settings of a [Llama]. The zero value asks DefiLlama itself.
@@ -81,7 +81,7 @@ func (l *Llama) coin(a tracer.Asset) string {
 	if !known || a.Chain != l.chain.ID || i < 0 {
 		return ""
 	}
-	return name + ":" + tracer.Hex(l.chain.Tokens[i].Address)
+	return name + ":" + tracer.Text(l.chain.ID, l.chain.Tokens[i].Address)
 }
 
 // Quotes sends a request for each time.

@@ -40,7 +40,8 @@ func differing(a, b string) string {
 	return "…" + a[i:i+min(8, len(a)-i)] + "…"
 }
 
-// shorten shows the first and last four digits of an address.
+// shorten shows the first and last four digits of an address, or, in base58,
+// where all begin with T, the first six.
 func shorten(address string) string {
 	if len(address) < 12 {
 		return address
@@ -48,8 +49,8 @@ func shorten(address string) string {
 	return address[:6] + "…" + address[len(address)-4:]
 }
 
-// eip55 writes an address for people.
-func eip55(address string) string {
+// spelled writes an address for people: EIP-55, or the base58 that it is in.
+func spelled(address string) string {
 	if !hexed(address, 40) {
 		return address
 	}
@@ -140,7 +141,7 @@ func (p *picture) name(b *pictureBox) string {
 	one := len(b.wallets) == 1
 	switch {
 	case b.exits == len(b.wallets) && one:
-		return p.exit[b.wallets[0]].Service + " " + eip55(w.Address)
+		return p.exit[b.wallets[0]].Service + " " + spelled(w.Address)
 	case b.exits == len(b.wallets) && !strings.HasPrefix(b.key, "tail"):
 		return fmt.Sprintf("%s (%d addresses)", p.exit[b.wallets[0]].Service, len(b.wallets))
 	case b.exits == len(b.wallets):
@@ -148,7 +149,7 @@ func (p *picture) name(b *pictureBox) string {
 	case strings.HasPrefix(b.key, "tail reported"):
 		return fmt.Sprintf("%d reported wallets", len(b.wallets))
 	case one:
-		return eip55(w.Address)
+		return spelled(w.Address)
 	case strings.HasPrefix(b.key, "cluster"):
 		return fmt.Sprintf("%d wallets of cluster %s", len(b.wallets), w.Cluster)
 	}
@@ -168,7 +169,7 @@ func (p *picture) box(b *pictureBox) chart.Box {
 		usd = short(b.usd.sum)
 	}
 	address := func() {
-		line("address", shorten(eip55(w.Address)))
+		line("address", shorten(spelled(w.Address)))
 		if p.lookAlike[w.Address] {
 			line("alike", "look-alike: "+differing(w.Address, w.LookAlike))
 		}
@@ -296,7 +297,7 @@ func (p *picture) title(b *pictureBox) string {
 			break
 		}
 		w := &p.r.Wallets[i]
-		s := eip55(w.Address) + " (" + w.Role
+		s := spelled(w.Address) + " (" + w.Role
 		if w.Cluster != "" {
 			s += ", cluster " + w.Cluster
 		}
@@ -311,7 +312,7 @@ func (p *picture) title(b *pictureBox) string {
 			s += ", " + w.Labels[0].Name + " (" + w.Labels[0].Source + ")"
 		}
 		if w.LookAlike != "" {
-			s += ", looks like " + eip55(w.LookAlike)
+			s += ", looks like " + spelled(w.LookAlike)
 		}
 		if w.Reason != "" {
 			s += ". " + w.Reason

@@ -157,23 +157,34 @@ func (b *builder) amount(n uint32, v *uint256.Int) Amount {
 	return out
 }
 
-func (b *builder) chainID() string { return fmt.Sprintf("eip155:%d", b.chain.ID) }
+func (b *builder) chainID() string { return tracer.ChainID(b.chain.ID) }
 
 func (b *builder) address(wallet uint32) common.Address { return b.w.Store.Wallet(wallet).Address }
 
-// hex is a wallet's address in lower case, made once.
+// hex is a wallet's address for machines, made once.
 func (b *builder) hex(wallet uint32) string {
 	s := &b.hexes[wallet]
 	if *s == "" {
-		*s = tracer.Hex(b.address(wallet))
+		*s = b.w.Store.Wallet(wallet).Text()
 	}
 	return *s
 }
 
 func (b *builder) compare(x, y uint32) int { return b.address(x).Cmp(b.address(y)) }
 
-func (b *builder) tx(entry int) string { return b.w.Store.Tx(b.w.Entries[entry].Tx).Hex() }
+func (b *builder) tx(entry int) string {
+	return tracer.ShowTx(b.chain.ID, b.w.Store.Tx(b.w.Entries[entry].Tx))
+}
 
+// seedTx is the hash of a reported payment, or nothing.
+func (b *builder) seedTx(h common.Hash) string {
+	if h == (common.Hash{}) {
+		return ""
+	}
+	return tracer.ShowTx(b.chain.ID, h)
+}
+
+// hash is that of a block, or nothing.
 func hash(h common.Hash) string {
 	if h == (common.Hash{}) {
 		return ""
@@ -326,7 +337,7 @@ func (b *builder) transfer(m *ledger.Move, usd tracer.Micros, source string, ok 
 		row.Chain, row.BlockHash, row.Time = b.chainID(), hash(t.BlockHash), stamp(t.Time)
 	}
 	if row.Tx == "" {
-		row.Tx = t.Tx.Hex()
+		row.Tx = tracer.ShowTx(b.chain.ID, t.Tx)
 	}
 	b.transfers = append(b.transfers, row)
 }
@@ -388,7 +399,7 @@ func (b *builder) seeds() []Seed {
 	sums := make([]money, len(b.w.Seeds))
 	for n, s := range b.w.Seeds {
 		at[s] = n
-		seeds = append(seeds, Seed{Address: tracer.Hex(s.Wallet.Address), Chain: b.chainID(), Tx: hash(s.Tx), Payments: []Payment{}})
+		seeds = append(seeds, Seed{Address: s.Wallet.Text(), Chain: b.chainID(), Tx: b.seedTx(s.Tx), Payments: []Payment{}})
 	}
 	for i := range b.w.Books.Receipts {
 		r := &b.w.Books.Receipts[i]

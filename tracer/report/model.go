@@ -20,7 +20,8 @@ func JSONSchema() string { return jsonSchema }
 // the format. Amounts are whole base units as decimal strings, with a readable
 // form beside them. Dollars have cents and are empty where no price is known;
 // every movement is rounded to cents by itself, and sums are sums of those.
-// Times are RFC 3339 in UTC. Addresses and hashes are in lower case.
+// Times are RFC 3339 in UTC. Addresses and hashes are in lower case;
+// on Tron addresses are in base58 and hashes of transactions without 0x, the forms that its own tools join on.
 type Report struct {
 	Schema      string       `json:"schema" is:"word 64"`  // the version of this format
 	Tool        Tool         `json:"tool"`                 // what made the report
@@ -197,7 +198,7 @@ type Exit struct {
 //
 // holds in whole base units.
 type Wallet struct {
-	Address    string   `json:"address" is:"address"`                                        // lower case
+	Address    string   `json:"address" is:"address"`                                        // lower case; base58 on Tron
 	Chain      string   `json:"chain" is:"chain"`                                            // of the address
 	Role       string   `json:"role" is:"one seed intermediary holding deposit service hub"` // in this report
 	Hop        int      `json:"hop"`                                                         // fewest transfers from a seed; a seed is 0

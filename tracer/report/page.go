@@ -177,7 +177,7 @@ func page(r *Report) ([]byte, error) {
 	// The template is no variable of the package, which would be linked into
 	// programs that write no page.
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"addr": eip55, "differs": differing, "dollar": dollar, "role": roleWords, "when": when,
+		"addr": spelled, "spelling": spelling, "differs": differing, "dollar": dollar, "role": roleWords, "when": when,
 		"icon":   func(name string) template.HTML { return template.HTML(chart.Icon(name)) },
 		"people": func(a Amount) string { return people(&a) },
 		"traced": func(t Transfer) string { return people(t.amount()) },
@@ -189,6 +189,14 @@ func page(r *Report) ([]byte, error) {
 	var b bytes.Buffer
 	err = t.Execute(&b, &v)
 	return b.Bytes(), err
+}
+
+// spelling says how the page writes addresses.
+func spelling(r *Report) string {
+	if strings.HasPrefix(r.Chains[0].ID, "tron:") {
+		return "Addresses are written in base58, which has a checksum, as everywhere on Tron."
+	}
+	return "Addresses are written with the checksum of EIP-55."
 }
 
 // amount is the traced part of a transfer.
@@ -340,7 +348,7 @@ func cards(r *Report) []serviceCard {
 				break
 			}
 			c.Exits = append(c.Exits, *x)
-			fmt.Fprintf(&text, "\nAddress: %s on %s\nArrived at the service: %s\n", eip55(x.Address), x.Chain, amounts(x.Amounts))
+			fmt.Fprintf(&text, "\nAddress: %s on %s\nArrived at the service: %s\n", spelled(x.Address), x.Chain, amounts(x.Amounts))
 			txs := make(map[string]bool)
 			for k, t := range paid[x.Address] {
 				if k == mostTexts {

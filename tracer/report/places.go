@@ -177,11 +177,10 @@ func (b *builder) wallets(clusters []Cluster) []Wallet {
 	slices.SortFunc(list, func(x, y wallet) int {
 		return cmp.Or(cmp.Compare(x.Hop, y.Hop), cmp.Compare(y.usd, x.usd), cmp.Compare(x.Address, y.Address))
 	})
-	shown := make(map[[4]byte][]int)
+	shown := make(map[string][]int)
 	out := []Wallet{}
 	for i, x := range list {
-		a := b.address(x.id)
-		k := [4]byte{a[0], a[1], a[18], a[19]}
+		k := shorten(x.Address)
 		shown[k] = append(shown[k], i)
 		out = append(out, x.Wallet)
 	}

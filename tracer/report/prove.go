@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,8 +26,14 @@ func (r *Report) Cited() ([]tracer.Transfer, error) {
 		if !ok || err != nil {
 			return nil, fmt.Errorf("transfer %d: it is of no known kind or asset", i+1)
 		}
+		chain := tracer.Chain{ID: asset.Chain}
+		from, err1 := chain.ParseAddress(row.From)
+		to, err2 := chain.ParseAddress(row.To)
+		if err := cmp.Or(err1, err2); err != nil {
+			return nil, fmt.Errorf("transfer %d: %w", i+1, err)
+		}
 		*t = tracer.Transfer{Asset: asset, Kind: kind, Block: row.Block, BlockHash: common.HexToHash(row.BlockHash), Tx: common.HexToHash(row.Tx),
-			Position: row.Position, From: common.HexToAddress(row.From), To: common.HexToAddress(row.To)}
+			Position: row.Position, From: from, To: to}
 		amount, err := uint256.FromDecimal(row.Amount)
 		if err != nil {
 			return nil, fmt.Errorf("transfer %d: the amount: %w", i+1, err)

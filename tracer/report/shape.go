@@ -24,8 +24,8 @@ type shape struct {
 }
 
 var shapes = map[string]shape{
-	"address": {`^0x[0-9a-f]{40}$`, func(s string) bool { return hexed(s, 40) }},
-	"hash":    {`^0x[0-9a-f]{64}$`, func(s string) bool { return hexed(s, 64) }},
+	"address": {`^(0x[0-9a-f]{40}|T[1-9A-HJ-NP-Za-km-z]{33})$`, func(s string) bool { return hexed(s, 40) || len(s) == 34 && s[0] == 'T' && all(s, isBase58) }},
+	"hash":    {`^(0x)?[0-9a-f]{64}$`, func(s string) bool { return hexed(s, 64) || len(s) == 64 && all(s, isHex) }},
 	"sha256":  {`^[0-9a-f]{64}$`, func(s string) bool { return len(s) == 64 && all(s, isHex) }},
 	"chain":   {`^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}$`, isChain},
 	"asset":   {`^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128}$`, isAsset},
@@ -51,7 +51,10 @@ func all(s string, ok func(byte) bool) bool {
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 func isHex(c byte) bool   { return isDigit(c) || 'a' <= c && c <= 'f' }
 func isAlnum(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'z' }
-func isWord(c byte) bool  { return isAlnum(c) || strings.IndexByte("-_.:/", c) >= 0 }
+func isBase58(c byte) bool {
+	return isAlnum(c) && c != '0' && c != 'O' && c != 'I' && c != 'l'
+}
+func isWord(c byte) bool { return isAlnum(c) || strings.IndexByte("-_.:/", c) >= 0 }
 
 func hexed(s string, digits int) bool {
 	return len(s) == 2+digits && s[:2] == "0x" && all(s[2:], isHex)

@@ -88,22 +88,22 @@ func (b *builder) who() []Cluster {
 		l, _ := b.Labels.Service(d.To[0])
 		b.deposits[d.Wallet.Address] = Label{
 			Name: d.Service, Category: string(l.Category), Confidence: d.Confidence,
-			Source: "forwards only to " + d.To[0].Address.Hex() + " (" + l.Source + ")",
+			Source: "forwards only to " + d.To[0].Show() + " (" + l.Source + ")",
 		}
 	}
 	out := []Cluster{}
 	for _, c := range cluster.Find(g, in) {
 		x := Cluster{ID: c.ID}
 		for _, w := range c.Wallets {
-			x.Wallets = append(x.Wallets, tracer.Hex(w.Address))
+			x.Wallets = append(x.Wallets, w.Text())
 		}
 		for _, l := range c.Links {
 			link := Link{
-				A: tracer.Hex(l.A.Address), B: tracer.Hex(l.B.Address), Rule: string(l.Rule), Confidence: l.Confidence,
+				A: l.A.Text(), B: l.B.Text(), Rule: string(l.Rule), Confidence: l.Confidence,
 				Precision: cluster.Measured(l.Rule).String(), Detail: l.Detail,
 			}
 			for _, tx := range l.Evidence {
-				link.Evidence = append(link.Evidence, tx.Hex())
+				link.Evidence = append(link.Evidence, tracer.ShowTx(b.chain.ID, tx))
 			}
 			x.Links = append(x.Links, link)
 		}

@@ -263,7 +263,7 @@ func (w *Walk) unreadable(why map[common.Address]Status) Stopped {
 	case 1:
 		return Stopped{w.read[first].failed, "a wallet could not be read: " + w.read[first].detail}
 	}
-	return Stopped{w.read[first].failed, fmt.Sprintf("%d wallets could not be read; of %s: %s", n, first.Hex(), w.read[first].detail)}
+	return Stopped{w.read[first].failed, fmt.Sprintf("%d wallets could not be read; of %s: %s", n, w.wallet(first).Show(), w.read[first].detail)}
 }
 
 // sentence ends a text with a full stop.

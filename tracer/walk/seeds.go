@@ -71,7 +71,7 @@ func (w *Walk) start(ctx context.Context, seeds []tracer.Seed) error {
 			continue
 		}
 		if name, stop := w.service(w.wallet(s.Wallet)); stop != ledger.Follow || s.Wallet == (common.Address{}) {
-			return fmt.Errorf("%w: %s is %s, a service that many people use; tracing it would follow strangers' money, so please give the transaction hash of the payment instead", tracer.ErrUsage, s.Wallet.Hex(), cmp.Or(name, "the zero address"))
+			return fmt.Errorf("%w: %s is %s, a service that many people use; tracing it would follow strangers' money, so please give the transaction hash of the payment instead", tracer.ErrUsage, w.wallet(s.Wallet).Show(), cmp.Or(name, "the zero address"))
 		}
 		wallets = append(wallets, s.Wallet)
 	}
@@ -122,16 +122,16 @@ func (w *Walk) payments(ctx context.Context, txs []common.Hash, wallets []common
 		}
 		switch {
 		case len(to) == 0:
-			return nil, fmt.Errorf("%w: transaction %s moved no money: it failed, or it only called a contract; please check the hash", tracer.ErrUsage, tx.Hex())
+			return nil, fmt.Errorf("%w: transaction %s moved no money: it failed, or it only called a contract; please check the hash", tracer.ErrUsage, tracer.ShowTx(w.o.Chain.ID, tx))
 		case len(to) > 1 && !slices.Contains(wallets, to[0]):
 			var names []string
 			for _, a := range to[:min(len(to), 5)] {
-				names = append(names, a.Hex())
+				names = append(names, w.wallet(a).Show())
 			}
 			if len(to) > len(names) {
 				names = append(names, fmt.Sprintf("and %d more", len(to)-len(names)))
 			}
-			return nil, fmt.Errorf("%w: transaction %s paid %d wallets (%s); please name the wallet that was the scam's as well", tracer.ErrUsage, tx.Hex(), len(to), strings.Join(names, ", "))
+			return nil, fmt.Errorf("%w: transaction %s paid %d wallets (%s); please name the wallet that was the scam's as well", tracer.ErrUsage, tracer.ShowTx(w.o.Chain.ID, tx), len(to), strings.Join(names, ", "))
 		}
 		for _, a := range to {
 			paid[a] = true
