@@ -41,6 +41,9 @@ const (
 // does not have BSC, Base, Optimism and Avalanche. Options that make no sense
 // are an error that wraps [tracer.ErrUsage].
 func NewEtherscan(chain tracer.Chain, o Options) (*Explorer, error) {
+	if tracer.Tron(chain.ID) {
+		return nil, fmt.Errorf("%w: Etherscan does not have %s; TronGrid does", tracer.ErrUsage, chain.Title)
+	}
 	c, err := newClient("Etherscan", "https://api.etherscan.io/v2/api", etherscanRate, o)
 	if err != nil {
 		return nil, err
@@ -59,6 +62,9 @@ func NewEtherscan(chain tracer.Chain, o Options) (*Explorer, error) {
 // which needs a key, or with [Options.URL] the API of an instance, as in
 // https://eth.blockscout.com/api.
 func NewBlockscout(chain tracer.Chain, o Options) (*Explorer, error) {
+	if tracer.Tron(chain.ID) {
+		return nil, fmt.Errorf("%w: Blockscout does not have %s; TronGrid does", tracer.ErrUsage, chain.Title)
+	}
 	c, err := newClient("Blockscout", "https://api.blockscout.com/v2/api", blockscoutRate, o)
 	if err != nil {
 		return nil, err

@@ -310,11 +310,15 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	for _, c := range tracer.Chains() {
-		if _, err := indexsource.NewSQD(c, indexsource.Options{}); err != nil {
-			t.Errorf("%s: %v", c.Name, err)
-		}
-		if _, err := indexsource.NewAlchemy(c, indexsource.Options{}); err != nil {
-			t.Errorf("%s: %v", c.Name, err)
+		var errs [4]error
+		_, errs[0] = indexsource.NewSQD(c, indexsource.Options{})
+		_, errs[1] = indexsource.NewAlchemy(c, indexsource.Options{})
+		_, errs[2] = indexsource.NewEtherscan(c, indexsource.Options{Key: "k"})
+		_, errs[3] = indexsource.NewBlockscout(c, indexsource.Options{Key: "k"})
+		for _, err := range errs {
+			if (err != nil) != tracer.Tron(c.ID) || err != nil && !errors.Is(err, tracer.ErrUsage) {
+				t.Errorf("%s: %v", c.Name, err)
+			}
 		}
 	}
 }

@@ -1,1 +1,1 @@
-{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"wqYLEg615YtGu1OMn1spilPKWtYyQ+Z46QIx1S4iKL5v8EcXLRrQKivJMyQ4/03uLd/89MQ4xlL965msXkatDA=="}
+{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"NHb3lfQGCDd0EjkISabTFqNTSWEb6RZKql9zss5PMOgOpk6WjBUdO1gadTClycF6GMm22Ou+0X7j8Tfs6pvqDQ=="}
