@@ -38,7 +38,10 @@ func (s *Source) fetchLogs(ctx context.Context, p *purse, f *filter, b stretch) 
 	}
 	var got page
 	err := s.c.call(ctx, p, false, func(sc *scanner) error {
-		got = page{}
+		got = page{ts: got.ts[:0]}
+		if cap(got.ts) == 0 {
+			got.ts = s.sheet()
+		}
 		var last log
 		sorted := true
 		err := sc.logs(func(l *log) error {
@@ -72,6 +75,24 @@ func (s *Source) fetchLogs(ctx context.Context, p *purse, f *filter, b stretch) 
 		return got, err
 	}
 	return s.compare(ctx, p, f, b, got)
+}
+
+// sheet returns an empty list with room for a page: one that was used before,
+// where there is one, for pages come in thousands, and each is copied.
+func (s *Source) sheet() []tracer.Transfer {
+	if ts, ok := s.sheets.Get().(*[]tracer.Transfer); ok {
+		return *ts
+	}
+	return make([]tracer.Transfer, 0, s.usual.Load())
+}
+
+// reuse takes back a list whose transfers were copied.
+func (s *Source) reuse(ts []tracer.Transfer) {
+	if cap(ts) > 0 {
+		s.usual.Store(int64(min(len(ts), fewResults*5)))
+		ts = ts[:0]
+		s.sheets.Put(&ts)
+	}
 }
 
 // settle sorts transfers and drops those that are there twice. One transfer
@@ -178,7 +199,11 @@ func (s *Source) tokens(ctx context.Context, p *purse, wallets []common.Address,
 	var sum page
 	for _, g := range pages {
 		sum.logs += g.logs
+		if len(g.ts) > len(sum.ts) {
+			sum.ts, g.ts = g.ts, sum.ts
+		}
 		sum.ts = append(sum.ts, g.ts...)
+		s.reuse(g.ts)
 	}
 	// What went from one wallet to another is in both directions.
 	if sum.ts, err = s.settle(sum.ts); err != nil {

@@ -52,6 +52,7 @@ type reading struct {
 	count   map[common.Address]int
 	crowded map[common.Address]uint64 // from which block on
 	total   uint64                    // blocks
+	done    uint64                    // of these
 	blind   error                     // why moves of native coin are not read any more
 }
 
@@ -274,6 +275,8 @@ func (r *reading) keep(b stretch, got part) error {
 	if got.traced == nil {
 		return nil // nobody was asked
 	}
+	r.done += b.to - b.from + 1
+	r.room(len(got.ts))
 	r.logs.answered(b, got.logs)
 	r.traced.adopt(got.traced)
 	if got.blind != nil {
@@ -299,6 +302,7 @@ func (r *reading) keep(b stretch, got part) error {
 		}
 		r.ts = append(r.ts, *t)
 	}
+	r.reuse(got.ts)
 	r.unread = append(r.unread, got.unread...)
 	if got.stop != nil {
 		return &cutError{got.cut, got.stop}
@@ -319,6 +323,16 @@ func (r *reading) keep(b stretch, got part) error {
 		}
 	}
 	return nil
+}
+
+// room makes room for n more transfers, and for as many in each block to come
+// as there were so far: a long answer copied time and again would take twice
+// the memory.
+func (r *reading) room(n int) {
+	if need := len(r.ts) + n; need > cap(r.ts) {
+		whole := float64(need) * float64(r.total) / float64(r.done) * 1.1
+		r.ts = append(make([]tracer.Transfer, 0, max(need, int(min(whole, 128*float64(need))))), r.ts...)
+	}
 }
 
 // times fills in the times that nodes leave out, from the blocks' headers.

@@ -25,6 +25,7 @@ import (
 	"net/http"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"scamtrace/tracer"
@@ -86,6 +87,9 @@ type Source struct {
 	blocks map[uint64]*block      // whole ones
 	kept   []uint64               // their numbers, the first read first
 	held   int                    // transactions in them
+
+	sheets sync.Pool    // of *[]tracer.Transfer, lists to be used again
+	usual  atomic.Int64 // how many transfers there were in a page
 }
 
 var _ interface {
