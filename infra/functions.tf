@@ -82,7 +82,7 @@ resource "aws_lambda_function" "this" {
 
   environment {
     variables = merge(
-      { SCAMTRACE_DATA = "s3://${local.names.bucket}", SCAMTRACE_RETENTION_DAYS = var.retention_days },
+      { GOMEMLIMIT = "${floor(each.value.memory * 0.9)}MiB", SCAMTRACE_DATA = "s3://${local.names.bucket}", SCAMTRACE_RETENTION_DAYS = var.retention_days },
       each.value.environment,
     )
   }
