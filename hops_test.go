@@ -295,12 +295,12 @@ func keepLogs(moves map[place]move, logs []types.Log) {
 // patiently asks for n calls when the limit allows them, and again when the
 // node thinks that it did not.
 func patiently(ctx context.Context, l *rate.Limiter, n int, ask func() error) error {
-	for {
-		for left := n; left > 0; left -= callRate {
-			if err := l.WaitN(ctx, min(left, callRate)); err != nil {
-				return err
-			}
+	for left := n; left > 0; left -= callRate {
+		if err := l.WaitN(ctx, min(left, callRate)); err != nil {
+			return err
 		}
+	}
+	for {
 		err := ask()
 		if e, ok := errors.AsType[rpc.HTTPError](err); !ok || e.StatusCode != http.StatusTooManyRequests {
 			return err
