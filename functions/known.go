@@ -29,6 +29,7 @@ type knowledge struct {
 	labels *label.Set
 	prices *price.Book
 	notes  []string
+	files  map[string][]byte // as they are in the bucket
 }
 
 // stays is how long public data is taken for unchanged.
@@ -72,6 +73,7 @@ func (a *App) readKnowledge(ctx context.Context) (*knowledge, error) {
 		files[key] = data
 		fmt.Fprintf(sum, "%s %x\n", key, sha256.Sum256(data))
 	}
+	k.files = files
 	k.id = hex.EncodeToString(sum.Sum(nil))
 	if data, ok := files["public/chains.json"]; ok {
 		if err := k.addChains(data); err != nil {

@@ -441,8 +441,8 @@ func TestFrozen(t *testing.T) {
 	s := newScene(t)
 	frozen := make(map[common.Address]bool)
 	open := s.App.Open
-	s.App.Open = func(ctx context.Context, chain tracer.Chain, pin *tracer.Block) (tracer.Source, error) {
-		src, err := open(ctx, chain, pin)
+	s.App.Open = func(ctx context.Context, chain tracer.Chain, pin *tracer.Block, wrap Wrap) (tracer.Source, error) {
+		src, err := open(ctx, chain, pin, wrap)
 		if err != nil {
 			return nil, err
 		}

@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -303,7 +304,7 @@ func (s *scene) reports(ws, id string) map[string]string {
 	s.t.Helper()
 	out := make(map[string]string)
 	for key, data := range objects(s.t, s.bucket, caseFolder(ws, id)) {
-		if name := strings.TrimPrefix(key, caseFolder(ws, id)); strings.HasPrefix(name, "reports/") || strings.HasPrefix(name, "diffs/") {
+		if name := strings.TrimPrefix(key, caseFolder(ws, id)); path.Base(name) != evidenceName && (strings.HasPrefix(name, "reports/") || strings.HasPrefix(name, "diffs/")) {
 			out[name] = data
 		}
 	}
@@ -348,8 +349,8 @@ func TestSubmitToReport(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%s: %v", bundleName, err)
 	}
-	if _, err := report.VerifyFS(whole, nil); err != nil || len(whole.File) != len(row.Files)-1 {
-		t.Errorf("%s has %d of %d files, %v", bundleName, len(whole.File), len(row.Files)-1, err)
+	if _, err := report.VerifyFS(whole, nil); err != nil || len(whole.File) != len(row.Files)-2 {
+		t.Errorf("%s has %d of %d files, %v", bundleName, len(whole.File), len(row.Files)-2, err)
 	}
 	code, body := s.do(alice, "GET", "/v1/cases/"+id, nil)
 	if v := decode[CaseView](t, body); code != http.StatusOK || v.Status != StatusDone || v.Next.IsZero() {
@@ -373,8 +374,8 @@ func openNode(url string, perSecond float64) Opener {
 	if perSecond > 0 {
 		limiter = rate.NewLimiter(rate.Limit(perSecond), int(perSecond))
 	}
-	return func(ctx context.Context, chain tracer.Chain, pin *tracer.Block) (tracer.Source, error) {
-		src, err := ethsource.Open(ctx, chain, url, ethsource.Options{Pin: pin, Limiter: limiter})
+	return func(ctx context.Context, chain tracer.Chain, pin *tracer.Block, wrap Wrap) (tracer.Source, error) {
+		src, err := ethsource.Open(ctx, chain, url, ethsource.Options{Pin: pin, Limiter: limiter, Wrap: wrap})
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"scamtrace/graphstore"
 	"scamtrace/tracer"
+	"scamtrace/tracer/evidence"
 	"scamtrace/tracer/ledger"
 	"scamtrace/tracer/report"
 	"scamtrace/tracer/walk"
@@ -85,12 +86,17 @@ func (a *App) turn(ctx context.Context, c *Case) error {
 	if err != nil {
 		return err
 	}
+	rec, err := evidence.NewRecorder()
+	if err != nil {
+		return err
+	}
+	defer rec.Close()
 	if c.Pinned == nil {
-		c, src, err := a.pin(ctx, c, chain, k)
+		c, src, err := a.pin(ctx, c, chain, k, rec.Wrap)
 		if err != nil || c == nil {
 			return err
 		}
-		return a.walk(ctx, c, chain, k, src)
+		return a.walk(ctx, &turn{c: c, chain: chain, k: k, src: src, rec: rec})
 	}
 	if c.Pinned.Known != k.id {
 		return a.again(ctx, c, c.Moved, "The labels or prices changed while it was traced, so it was traced again with the new ones.")
@@ -98,7 +104,7 @@ func (a *App) turn(ctx context.Context, c *Case) error {
 	if c, err = a.adopt(ctx, c); err != nil {
 		return err
 	}
-	src, err := a.Open(ctx, chain, c.Pinned.tracer())
+	src, err := a.Open(ctx, chain, c.Pinned.tracer(), rec.Wrap)
 	if errors.Is(err, tracer.ErrReorg) {
 		if c.Moved {
 			return a.fail(ctx, c, "The chain gave up a final block twice while it was traced, so nothing can be proven now. Please try again tomorrow.")
@@ -108,20 +114,36 @@ func (a *App) turn(ctx context.Context, c *Case) error {
 	if err != nil {
 		return node(err)
 	}
-	return a.walk(ctx, c, chain, k, src)
+	return a.walk(ctx, &turn{c: c, chain: chain, k: k, src: src, rec: rec})
+}
+
+// A turn is a turn of a case under way.
+type turn struct {
+	c     *Case
+	chain tracer.Chain
+	k     *knowledge
+	src   tracer.Source
+	rec   *evidence.Recorder // of what src asks
+
+	w        *walk.Walk
+	before   string // the hash of the state that it went on from; empty: none
+	steps    int    // of the walk
+	settled  bool   // after them
+	cut      bool   // the deadline ended the last of them
+	progress Progress
 }
 
 // pin chooses the block that this run reads up to, and writes it down before
 // anything is read at it. A nil Case: nothing is final that was not before.
-func (a *App) pin(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge) (*Case, tracer.Source, error) {
+func (a *App) pin(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge, wrap Wrap) (*Case, tracer.Source, error) {
 	var gone bool
 	if c.Base != nil {
-		_, err := a.Open(ctx, chain, c.Base.tracer())
+		_, err := a.Open(ctx, chain, c.Base.tracer(), nil)
 		if gone = errors.Is(err, tracer.ErrReorg); err != nil && !gone {
 			return nil, nil, node(err)
 		}
 	}
-	src, err := a.Open(ctx, chain, nil)
+	src, err := a.Open(ctx, chain, nil, wrap)
 	if err != nil {
 		return nil, nil, node(err)
 	}
@@ -164,52 +186,60 @@ func (a *App) again(ctx context.Context, c *Case, moved bool, note string) error
 	return a.send(ctx, c)
 }
 
-// walk reads until the end or the deadline.
-func (a *App) walk(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge, src tracer.Source) error {
-	start := time.Now()
-	turn, cancel := a.within(ctx)
-	defer cancel()
-	k = k.asking(a.Quoters, chain, src)
-	seeds, o, err := c.walkOptions(chain, k)
+// begin goes on with the walk of a case, or begins it.
+func (a *App) begin(ctx context.Context, t *turn) error {
+	t.k = t.k.asking(a.Quoters, t.chain, t.src)
+	seeds, o, err := t.c.walkOptions(t.chain, t.k)
 	if err != nil {
 		return err
 	}
-	progress := c.Progress
+	t.progress = t.c.Progress
 	o.Progress = func(p walk.Progress) {
-		progress = Progress{p.Wallets, p.Transfers, p.Requests, p.Waiting, p.Followed}
+		t.progress = Progress{p.Wallets, p.Transfers, p.Requests, p.Waiting, p.Followed}
 	}
-	w, before, err := a.resume(ctx, c, k, src, seeds, o)
-	if err != nil {
+	t.w, t.before, err = a.resume(ctx, t.c, t.k, t.src, seeds, o)
+	return err
+}
+
+// walk reads until the end or the deadline.
+func (a *App) walk(ctx context.Context, t *turn) error {
+	start := time.Now()
+	within, cancel := a.within(ctx)
+	defer cancel()
+	if err := a.begin(ctx, t); err != nil {
 		return err
 	}
-	for more := true; more && turn.Err() == nil; {
-		if more, err = w.Step(turn); err != nil {
+	for more := true; more && within.Err() == nil; t.steps++ {
+		var err error
+		if more, err = t.w.Step(within); err != nil {
 			return err
 		}
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if turn.Err() != nil {
-		return a.pause(ctx, c, k, w, progress, before, "")
+	if within.Err() != nil {
+		t.cut = true
+		return a.pause(ctx, t, "")
 	}
-	res, err := w.Settle(turn)
+	t.settled = true
+	res, err := t.w.Settle(within)
 	if err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if k.prices.Lacks() {
-		return a.pause(ctx, c, k, w, progress, before, "")
+	if t.k.prices.Lacks() {
+		return a.pause(ctx, t, "")
 	}
-	if trouble, tries := unread(res, k); trouble != "" && c.Tries+1 < tries {
-		return a.pause(ctx, c, k, w, progress, before, trouble)
+	if trouble, tries := unread(res, t.k); trouble != "" && t.c.Tries+1 < tries {
+		return a.pause(ctx, t, trouble)
 	}
 	if end, ok := ctx.Deadline(); ok && time.Until(end) < time.Since(start) {
-		return a.pause(ctx, c, k, w, progress, before, "") // the report gets a whole turn
+		return a.pause(ctx, t, "") // the report gets a whole turn
 	}
-	return a.finish(ctx, c, w, res, k, src, progress)
+	return a.finish(ctx, t, res)
 }
 
 // unread says what the node did not let the walk read, and how many turns in a
@@ -261,23 +291,30 @@ func (a *App) resume(ctx context.Context, c *Case, k *knowledge, src tracer.Sour
 
 // pause saves the walk under the next epoch. Without trouble the next turn
 // follows at once; else the case waits.
-func (a *App) pause(ctx context.Context, c *Case, k *knowledge, w *walk.Walk, p Progress, before, trouble string) error {
-	after, err := a.save(ctx, c, k, w)
+func (a *App) pause(ctx context.Context, t *turn, trouble string) error {
+	state, err := t.state()
 	if err != nil {
 		return err
 	}
-	if trouble == "" && after == before {
-		if trouble = "a turn is too short to read anything"; c.Tries+1 >= maxTries {
-			return a.fail(ctx, c, "The chain is too slow: "+trouble+". You can have it tried again.")
+	run := a.run(t, state, false)
+	if _, err := a.record(ctx, t, run); err != nil {
+		return err
+	}
+	if err := a.save(ctx, t.c, state); err != nil {
+		return err
+	}
+	if trouble == "" && run.To.SHA256 == t.before {
+		if trouble = "a turn is too short to read anything"; t.c.Tries+1 >= maxTries {
+			return a.fail(ctx, t.c, "The chain is too slow: "+trouble+". You can have it tried again.")
 		}
 	}
-	next, err := a.step(ctx, c, func(c *Case) {
-		if p.Wallets > c.Progress.Wallets || p.Transfers > c.Progress.Transfers {
+	next, err := a.step(ctx, t.c, func(c *Case) {
+		if p := t.progress; p.Wallets > c.Progress.Wallets || p.Transfers > c.Progress.Transfers {
 			c.Tries = 0
 		}
 		c.Status, c.Reason = StatusTracing, ""
 		c.Epoch++
-		c.State, c.Base, c.Progress = c.Epoch, nil, p
+		c.State, c.Base, c.Progress = c.Epoch, nil, t.progress
 		c.Due = a.now().Add(lost)
 		if trouble != "" {
 			c.troubled(a.now(), trouble)
@@ -289,19 +326,22 @@ func (a *App) pause(ctx context.Context, c *Case, k *knowledge, w *walk.Walk, p 
 	return a.send(ctx, next)
 }
 
-// save writes the state of the next epoch and returns its hash. If it is there,
-// another worker was first.
-func (a *App) save(ctx context.Context, c *Case, k *knowledge, w *walk.Walk) (string, error) {
+// state is what the next turn goes on from.
+func (t *turn) state() ([]byte, error) {
 	var b bytes.Buffer
-	k.giveQuotes(&b)
-	if err := w.Save(&b); err != nil {
-		return "", err
-	}
-	_, err := a.Bucket.Create(ctx, c.stateKey(c.Epoch+1), b.Bytes())
+	t.k.giveQuotes(&b)
+	err := t.w.Save(&b)
+	return b.Bytes(), err
+}
+
+// save writes the state of the next epoch. If it is there, another worker was
+// first.
+func (a *App) save(ctx context.Context, c *Case, state []byte) error {
+	_, err := a.Bucket.Create(ctx, c.stateKey(c.Epoch+1), state)
 	if errors.Is(err, graphstore.ErrExists) {
-		return "", errStale
+		return errStale
 	}
-	return hashBytes(b.Bytes()), err
+	return err
 }
 
 // adopt goes on with the state of the next epoch if it is there: whoever wrote
@@ -325,8 +365,9 @@ func (a *App) adopt(ctx context.Context, c *Case) (*Case, error) {
 func (c *Case) stateKey(epoch int) string { return c.key("state/%d.snap", epoch) }
 
 // finish writes the report and puts the case to rest.
-func (a *App) finish(ctx context.Context, c *Case, w *walk.Walk, res *walk.Result, k *knowledge, src tracer.Source, p Progress) error {
-	rep, files, err := a.bundle(ctx, c, res, k, src)
+func (a *App) finish(ctx context.Context, t *turn, res *walk.Result) error {
+	c := t.c
+	rep, files, err := a.bundle(ctx, t, res)
 	if err != nil {
 		return err
 	}
@@ -334,19 +375,19 @@ func (a *App) finish(ctx context.Context, c *Case, w *walk.Walk, res *walk.Resul
 		Block: c.Pinned.Number, Hash: c.Pinned.Hash.Hex(), Time: time.Unix(int64(c.Pinned.Time), 0).UTC(),
 		Status: StatusDone, Sentence: rep.Outcome.Sentence,
 	}
-	trouble, _ := unread(res, k)
+	trouble, _ := unread(res, t.k)
 	reason := sentence(cmp.Or(res.Stopped.Detail, trouble))
 	if reason != "" {
 		row.Status = StatusPartial
 	}
-	d, err := a.compare(ctx, c, rep, src)
+	d, err := a.compare(ctx, c, rep, t.src)
 	if err != nil {
 		return err
 	}
 	if d != nil {
 		row.Changes = d.Sentence
 	}
-	whole, err := packed(files)
+	whole, err := packed(bundleName, files)
 	if err != nil {
 		return err
 	}
@@ -361,8 +402,27 @@ func (a *App) finish(ctx context.Context, c *Case, w *walk.Walk, res *walk.Resul
 		}
 		row.Files = append(row.Files, f.Name)
 	}
+	state, err := t.state()
+	if err != nil {
+		return err
+	}
+	run := a.run(t, state, true)
+	archive, err := a.record(ctx, t, run)
+	if err != nil {
+		return err
+	}
+	trail, err := a.trail(ctx, t, run, archive)
+	if err != nil {
+		return err
+	}
+	for _, f := range trail { // that of who was here before shows the same
+		if _, err := a.Bucket.Create(ctx, c.key("reports/%d/%s", row.Block, f.Name), f.Data); err != nil && !errors.Is(err, graphstore.ErrExists) {
+			return err
+		}
+		row.Files = append(row.Files, f.Name)
+	}
 	slices.Sort(row.Files)
-	if _, err := a.save(ctx, c, k, w); err != nil {
+	if err := a.save(ctx, c, state); err != nil {
 		return err
 	}
 	to, err := a.recipients(ctx, c.Workspace, d)
@@ -371,7 +431,7 @@ func (a *App) finish(ctx context.Context, c *Case, w *walk.Walk, res *walk.Resul
 	}
 	c, err = a.step(ctx, c, func(c *Case) {
 		c.Epoch++
-		c.State, c.Base, c.Progress, row.At = c.Epoch, nil, p, a.now()
+		c.State, c.Base, c.Progress, row.At = c.Epoch, nil, t.progress, a.now()
 		c.Reports = append(c.Reports, row)
 		c.rest(row.Status, reason, a.next(c))
 		for _, to := range to {
@@ -382,8 +442,8 @@ func (a *App) finish(ctx context.Context, c *Case, w *walk.Walk, res *walk.Resul
 	if err != nil {
 		return err
 	}
-	a.log().InfoContext(ctx, "report", "case", c.ID, "status", c.Status, "block", row.Block, "requests", p.Requests, "wallets", p.Wallets)
-	a.metric(ctx, map[string]string{"Chain": c.Chain}, map[string]float64{"Reports": 1, "Requests": float64(p.Requests), "Wallets": float64(p.Wallets)})
+	a.log().InfoContext(ctx, "report", "case", c.ID, "status", c.Status, "block", row.Block, "requests", t.progress.Requests, "wallets", t.progress.Wallets)
+	a.metric(ctx, map[string]string{"Chain": c.Chain}, map[string]float64{"Reports": 1, "Requests": float64(t.progress.Requests), "Wallets": float64(t.progress.Wallets)})
 	return a.deliver(ctx, c)
 }
 
@@ -476,7 +536,8 @@ func (c *Case) walkOptions(chain tracer.Chain, k *knowledge) ([]tracer.Seed, wal
 
 // bundle looks into who acts as one, builds the report and its files, the
 // manifest and its signature last.
-func (a *App) bundle(ctx context.Context, c *Case, res *walk.Result, k *knowledge, src tracer.Source) (*report.Report, []report.NamedFile, error) {
+func (a *App) bundle(ctx context.Context, t *turn, res *walk.Result) (*report.Report, []report.NamedFile, error) {
+	c, k, src := t.c, t.k, t.src
 	in := report.Input{
 		Walk: res, Labels: k.labels, Prices: k.prices, Version: a.Version, Reference: c.ID, Source: "a JSON-RPC node",
 		Since: c.Options.Since, Until: c.Options.Until,

@@ -13,7 +13,7 @@ const bundleName = "bundle.zip"
 
 // packed packs files in their order, without times, so that the same files give
 // the same bytes.
-func packed(files []report.NamedFile) (report.NamedFile, error) {
+func packed(name string, files []report.NamedFile) (report.NamedFile, error) {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	for _, f := range files {
@@ -26,5 +26,5 @@ func packed(files []report.NamedFile) (report.NamedFile, error) {
 		}
 	}
 	err := z.Close()
-	return report.NamedFile{Name: bundleName, Data: b.Bytes()}, err
+	return report.NamedFile{Name: name, Data: b.Bytes()}, err
 }

@@ -74,12 +74,12 @@ func Limit(perSecond float64) *rate.Limiter {
 func (e *Endpoints) Names() []string { return slices.Sorted(maps.Keys(e.urls)) }
 
 // Open is a [functions.Opener].
-func (e *Endpoints) Open(ctx context.Context, chain tracer.Chain, pin *tracer.Block) (tracer.Source, error) {
+func (e *Endpoints) Open(ctx context.Context, chain tracer.Chain, pin *tracer.Block, wrap functions.Wrap) (tracer.Source, error) {
 	url, err := e.url(ctx, chain.Name)
 	if err != nil {
 		return nil, err
 	}
-	src, err := ethsource.Open(ctx, chain, url, ethsource.Options{Pin: pin, Limiter: e.Limiter})
+	src, err := ethsource.Open(ctx, chain, url, ethsource.Options{Pin: pin, Limiter: e.Limiter, Wrap: wrap})
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func TestEndpoints(t *testing.T) {
 			t.Errorf("nodes.ParseEndpoints(%q) is no error", bad)
 		}
 	}
-	if _, err := e.Open(t.Context(), tracer.Chain{Name: "polygon"}, nil); err == nil || !strings.Contains(err.Error(), "no node of the chain polygon") {
+	if _, err := e.Open(t.Context(), tracer.Chain{Name: "polygon"}, nil, nil); err == nil || !strings.Contains(err.Error(), "no node of the chain polygon") {
 		t.Errorf("Open of a chain without a node says %v", err)
 	}
 }
@@ -43,7 +43,7 @@ func TestPrivate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Open(t.Context(), chain, nil); err == nil || !strings.Contains(err.Error(), "no node of the chain bsc") {
+	if _, err := e.Open(t.Context(), chain, nil, nil); err == nil || !strings.Contains(err.Error(), "no node of the chain bsc") {
 		t.Errorf("without endpoints Open says %v", err)
 	}
 	if _, err := dir.Create(t.Context(), "private/rpc.json", []byte(`{"bsc": "http://127.0.0.1:9/SECRETKEY"}`)); err != nil {
@@ -51,7 +51,7 @@ func TestPrivate(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := e.Open(ctx, chain, nil); err == nil || strings.Contains(err.Error(), "no node") || strings.Contains(err.Error(), "SECRETKEY") {
+	if _, err := e.Open(ctx, chain, nil, nil); err == nil || strings.Contains(err.Error(), "no node") || strings.Contains(err.Error(), "SECRETKEY") {
 		t.Errorf("with a node that is not there Open says %v", err)
 	}
 }

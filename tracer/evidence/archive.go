@@ -131,6 +131,32 @@ func (l *lines) value(v any) {
 	l.write(b, []byte("\n"))
 }
 
+// About returns what an archive says of the run that was recorded, as JSON,
+// without looking at the rest of it.
+func About(r io.Reader) (json.RawMessage, error) {
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	return about(&input{r: bufio.NewReaderSize(z, 64<<10), h: sha256.New()})
+}
+
+func about(in *input) (json.RawMessage, error) {
+	var first firstLine
+	b, err := in.line()
+	if err != nil {
+		return nil, err
+	}
+	if err := exact(b, &first); err != nil {
+		return nil, err
+	}
+	if first.Format != Format {
+		return nil, fmt.Errorf("it is not of the format %s", Format)
+	}
+	return first.Run, nil
+}
+
 // Open reads an archive into a node. Every line is held against its hash and
 // its place; an archive that [Recorder.Write] did not write is an error. The
 // answers are kept in a temporary file, which [Node.Close] removes.
@@ -156,18 +182,9 @@ func (n *Node) read(r io.Reader) error {
 	}
 	defer z.Close()
 	in := &input{r: bufio.NewReaderSize(z, 64<<10), h: sha256.New()}
-	var first firstLine
-	b, err := in.line()
-	if err != nil {
+	if n.run, err = about(in); err != nil {
 		return err
 	}
-	if err := exact(b, &first); err != nil {
-		return err
-	}
-	if first.Format != Format {
-		return fmt.Errorf("it is not of the format %s", Format)
-	}
-	n.run = first.Run
 	var last callLine // the call before
 	var lastKey sum
 	var due []sum                                        // answers that come next
