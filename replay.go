@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -13,6 +14,8 @@ import (
 	"slices"
 	"strings"
 
+	"scamtrace/functions"
+	"scamtrace/functions/nodes"
 	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
 	"scamtrace/tracer/ethsource"
@@ -127,13 +130,13 @@ func openEvidence(dir string) (raw []byte, node *evidence.Node, run rerun, err e
 }
 
 // openNode is a source that reads from evidence in place of the network.
-func openNode(ctx context.Context, chain tracer.Chain, node *evidence.Node) (src *ethsource.Source, url string, err error) {
+func openNode(ctx context.Context, chain tracer.Chain, node *evidence.Node, pin *tracer.Block) (src *ethsource.Source, url string, err error) {
 	host := node.Host()
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
 	url = "http://" + host
-	src, err = ethsource.Open(ctx, chain, url, ethsource.Options{Wrap: node.Wrap, Recorded: true})
+	src, err = ethsource.Open(ctx, chain, url, ethsource.Options{Pin: pin, Wrap: node.Wrap, Recorded: true})
 	return src, url, err
 }
 
@@ -156,7 +159,7 @@ func replay(ctx context.Context, dir string, m *report.Manifest, labelFiles, pri
 		return nil, err
 	}
 	j.version = m.Tool.Version
-	src, url, err := openNode(ctx, j.chain, node)
+	src, url, err := openNode(ctx, j.chain, node, nil)
 	if err == nil {
 		j.source, j.notes = src, slices.Concat(src.Notes(), j.notes)
 		if run.Endpoints {
@@ -212,7 +215,7 @@ func proveAgain(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	j.source, _, err = openNode(ctx, j.chain, node)
+	j.source, _, err = openNode(ctx, j.chain, node, nil)
 	if err != nil {
 		return err
 	}
@@ -232,27 +235,69 @@ func proveAgain(ctx context.Context, dir string) error {
 	return nil
 }
 
+// replayCase traces a case again from the evidence of one of its reports.
+func replayCase(ctx context.Context, name, version string) (*functions.Replayed, error) {
+	z, err := zip.OpenReader(name)
+	if err != nil {
+		return nil, usage("%s is not evidence that can be read", name)
+	}
+	defer z.Close()
+	return functions.Replay(ctx, &z.Reader, version, func(ctx context.Context, node *evidence.Node, chain tracer.Chain, pin *tracer.Block) (tracer.Source, error) {
+		src, url, err := openNode(ctx, chain, node, pin)
+		if err != nil {
+			return nil, err
+		}
+		return nodes.At(src, url), nil
+	})
+}
+
 func replayCommand() *cobra.Command {
 	var labelFiles, prices []string
 	cmd := &cobra.Command{
-		Use:   "replay DIR",
+		Use:   "replay REPORT [EVIDENCE]",
 		Short: "Trace again from a report's own evidence and compare every byte",
 		Long: "Replay checks a report as verify does, then runs its trace again, without the network, from the answers of\n" +
 			"the node that the report holds, and compares every file with what that comes to. Labels and prices that the\n" +
-			"trace was given as files are not in the report; name them again.",
-		Args: needArgs(1, "the folder of a report"),
+			"trace was given as files are not in the report; name them again. A report from the page of serve has its\n" +
+			"evidence apart, with labels and prices: name that file, evidence.zip, as EVIDENCE.",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 && len(args) != 2 {
+				return usage("name the folder of a report or its bundle.zip, and its evidence.zip if it has one")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			v, err := report.Verify(args[0], nil)
+			dir := args[0]
+			if strings.HasSuffix(dir, ".zip") {
+				var err error
+				if dir, err = unpack(dir); err != nil {
+					return err
+				}
+				defer os.RemoveAll(dir)
+			}
+			v, err := report.Verify(dir, nil)
 			if err != nil {
 				return err
 			}
-			files, err := replay(cmd.Context(), args[0], &v.Manifest, labelFiles, prices, cmd.ErrOrStderr())
+			var files []report.NamedFile
+			said := "The trace was run again from what the node answered"
+			if len(args) == 2 {
+				var again *functions.Replayed
+				if again, err = replayCase(cmd.Context(), args[1], v.Manifest.Tool.Version); err == nil {
+					files, said = again.Files, fmt.Sprintf("The trace was run again, in %d turns, from what the node answered", again.Turns)
+				}
+				if err == nil && again.Cut > 0 {
+					said = fmt.Sprintf("%s (what %d of them had read when the time was up was taken as they saved it)", said, again.Cut)
+				}
+			} else {
+				files, err = replay(cmd.Context(), dir, &v.Manifest, labelFiles, prices, cmd.ErrOrStderr())
+			}
 			if err != nil {
 				return err
 			}
 			var differ []string
 			for _, f := range files {
-				was, err := os.ReadFile(filepath.Join(args[0], filepath.FromSlash(f.Name)))
+				was, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(f.Name)))
 				if err != nil || !bytes.Equal(was, f.Data) {
 					differ = append(differ, f.Name)
 				}
@@ -261,7 +306,7 @@ func replayCommand() *cobra.Command {
 				return fmt.Errorf("the trace comes to another report than this one: %s differs, and %d more of %d files; it was made by version %s, and this is %s",
 					differ[0], len(differ)-1, len(files), v.Manifest.Tool.Version, version())
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "The trace was run again from what the node answered, and all %d files are the same to the byte.\n", len(files))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s, and all %d files are the same to the byte.\n", said, len(files))
 			return nil
 		},
 	}

@@ -298,6 +298,7 @@ bucket/workspaces/*/audit-head.json             rw     rw     -      rw
 bucket/workspaces/*/audit/*                     rw     rw     -      rw
 bucket/workspaces/*/cases/*/case.json           rw     rw     rw     r
 bucket/workspaces/*/cases/*/diffs/*             -      rw     -      r
+bucket/workspaces/*/cases/*/evidence/*          -      rw     -      -
 bucket/workspaces/*/cases/*/reports/*           -      rw     -      r
 bucket/workspaces/*/cases/*/state/*             d      rw     d      -
 bucket/workspaces/*/list/*                      rw     -      -      -

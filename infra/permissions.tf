@@ -23,12 +23,12 @@ locals {
     trace = {
       read = [
         "public/*", "private/rpc.json", "due/*", "workspaces/*/cases/*/case.json", "workspaces/*/cases/*/state/*",
-        "workspaces/*/cases/*/reports/*", "workspaces/*/cases/*/diffs/*", "workspaces/*/tables/*", "workspaces/*/settings.json",
-        "workspaces/*/audit/*", "workspaces/*/audit-head.json",
+        "workspaces/*/cases/*/evidence/*", "workspaces/*/cases/*/reports/*", "workspaces/*/cases/*/diffs/*", "workspaces/*/tables/*",
+        "workspaces/*/settings.json", "workspaces/*/audit/*", "workspaces/*/audit-head.json",
       ]
       write = [
-        "due/*", "workspaces/*/cases/*/case.json", "workspaces/*/cases/*/state/*", "workspaces/*/cases/*/reports/*",
-        "workspaces/*/cases/*/diffs/*", "workspaces/*/tables/*", "workspaces/*/audit/*", "workspaces/*/audit-head.json",
+        "due/*", "workspaces/*/cases/*/case.json", "workspaces/*/cases/*/state/*", "workspaces/*/cases/*/evidence/*",
+        "workspaces/*/cases/*/reports/*", "workspaces/*/cases/*/diffs/*", "workspaces/*/tables/*", "workspaces/*/audit/*", "workspaces/*/audit-head.json",
       ]
       delete = ["due/*"]
       list   = ["public/"]

@@ -83,8 +83,11 @@ func (e *Endpoints) Open(ctx context.Context, chain tracer.Chain, pin *tracer.Bl
 	if err != nil {
 		return nil, err
 	}
-	return &nodeSource{src, url}, nil
+	return At(src, url), nil
 }
+
+// At returns the source with the address that it reads from.
+func At(src *ethsource.Source, url string) tracer.Source { return &nodeSource{src, url} }
 
 // A nodeSource is a source that knows where it reads.
 type nodeSource struct {

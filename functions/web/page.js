@@ -303,6 +303,7 @@
   // files of a report: what each is for, and for whom. What is not here is still offered.
   const about = {
     "bundle.zip": ["For the police and for exchanges", "All files of the report in one, as they should be handed on."],
+    "evidence.zip": ["For whoever doubts it", "What the chain’s node answered; with it, scamtrace replay comes to the same report again."],
     "summary.pdf": ["For the police file", "The outcome on a few pages, to print."],
     "exits.csv": ["For the police and for exchanges", "Each service that the money reached, with addresses and amounts. Opens in Excel."],
     "transfers.csv": ["For an investigator", "Every movement of the victim’s money, with its transaction. Opens in Excel."],
