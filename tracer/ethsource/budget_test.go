@@ -3,6 +3,7 @@ package ethsource_test
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,8 @@ import (
 	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
 	"scamtrace/tracer/ethsource"
+
+	"github.com/ethereum/go-ethereum/common"
 )
 
 // TestReads asks the same with different numbers of reads at once: answers,
@@ -163,6 +166,48 @@ func TestGroups(t *testing.T) {
 		}
 		if i == 0 && refused.Swap(0) == 0 || i == 1 && refused.Load() > 0 {
 			t.Errorf("reading %d was refused %d times", i, refused.Load())
+		}
+	}
+}
+
+// TestDense has one of several groups of wallets with more logs than the node
+// hands out: that one is read in two parts, and no other is asked again. When
+// all have, the blocks are.
+func TestDense(t *testing.T) {
+	w, levels := devnet.Spread(1, 2600, 2)
+	wallets := slices.SortedFunc(slices.Values(levels[1]), common.Address.Cmp)
+	var q tracer.Query
+	group := make(map[common.Address]int)
+	for i, a := range wallets {
+		group[a] = 1 + i/1000
+		q.Spans = append(q.Spans, tracer.Span{Wallet: a, To: 1 << 40})
+	}
+	logs := make([]int, 8) // by group and direction
+	for _, x := range w.Transfers() {
+		if x.Kind != tracer.KindToken {
+			continue
+		}
+		logs[2*group[x.From]]++
+		logs[2*group[x.To]+1]++
+	}
+	most := slices.Max(logs[2:])
+	full := devnet.NodeOptions{NoTraces: true, NoArchive: true} // then it is all logs
+	honest, err := open(t, w, full).Transfers(t.Context(), q)
+	if err != nil || honest.Requests != 6+2 {
+		t.Fatalf("%d requests, %v; want three groups in two directions, and a look at the chain", honest.Requests, err)
+	}
+	for _, tt := range []struct{ cap, least, most int }{
+		{most, 8, 8},
+		{most - 1, 10, 10},
+		{most / 10, 60, 200},
+	} {
+		full.MaxLogs = tt.cap
+		got, err := open(t, w, full).Transfers(t.Context(), q)
+		if err != nil || !reflect.DeepEqual(got.Transfers, honest.Transfers) || !reflect.DeepEqual(got.Unread, honest.Unread) {
+			t.Errorf("%d logs in an answer: %d transfers, want %d; %v", tt.cap, len(got.Transfers), len(honest.Transfers), err)
+		}
+		if got.Requests < tt.least || got.Requests > tt.most {
+			t.Errorf("%d logs in an answer: %d requests, want %d to %d", tt.cap, got.Requests, tt.least, tt.most)
 		}
 	}
 }

@@ -77,6 +77,35 @@ func (s *Source) fetchLogs(ctx context.Context, p *purse, f *filter, b stretch) 
 	return s.compare(ctx, p, f, b, got)
 }
 
+// fetchParts is fetchLogs for one of many filters. Where it alone has more
+// logs than the endpoint hands out, it is read in parts, most of them at the
+// most, so that the others need not be asked again.
+func (s *Source) fetchParts(ctx context.Context, p *purse, f *filter, b stretch, most uint64) (page, error) {
+	got, err := s.fetchLogs(ctx, p, f, b)
+	e, ok := errors.AsType[*nodeError](err)
+	if !ok || e.kind != kindDense || b.from == b.to {
+		return got, err
+	}
+	n := e.fewer(b.from, b.to)
+	if (b.to-b.from)/n >= most {
+		return got, err
+	}
+	parts := [2]stretch{{b.from, b.from + n - 1}, {b.from + n, b.to}}
+	var pages [2]page
+	if second := each(len(parts), func(i int) (err error) {
+		pages[i], err = s.fetchParts(ctx, p, f, parts[i], most/2)
+		return err
+	}); second != nil {
+		if e, ok := errors.AsType[*nodeError](second); ok && e.kind == kindDense {
+			return got, err // which says more of these blocks
+		}
+		return page{}, second
+	}
+	pages[0].ts, pages[0].logs = append(pages[0].ts, pages[1].ts...), pages[0].logs+pages[1].logs
+	s.reuse(pages[1].ts)
+	return pages[0], nil
+}
+
 // sheet returns an empty list with room for a page: one that was used before,
 // where there is one, for pages come in thousands, and each is copied.
 func (s *Source) sheet() []tracer.Transfer {
@@ -187,9 +216,13 @@ func (s *Source) tokens(ctx context.Context, p *purse, wallets []common.Address,
 				return l.NumTopics > 2 && l.Topics[0] == topicTransfer && asked[l.Topics[2]]
 			}},
 		}
+		most := uint64(1)
+		if len(group) < len(wallets) {
+			most = 4
+		}
 		pages := make([]page, len(filters))
 		return pages, each(len(filters), func(i int) (err error) {
-			pages[i], err = s.fetchLogs(ctx, p, &filters[i], b)
+			pages[i], err = s.fetchParts(ctx, p, &filters[i], b, most)
 			return err
 		})
 	})
