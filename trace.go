@@ -168,6 +168,9 @@ func traceCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if prove && tracer.Tron(chain.ID) {
+				return usage("--prove: the blocks of %s cannot be checked as Ethereum's can; leave it out", chain.Title)
+			}
 			if prove && f.rpc == "" {
 				return usage("--prove: transfers can be proven with a node only; name one with --rpc")
 			}

@@ -264,7 +264,7 @@ func (s *sim) truth(services map[addr]string) Truth {
 	}
 	for _, p := range s.books.pays {
 		v, to := &t.Victims[p.victim], s.addrs[p.wallet]
-		v.Payments = append(v.Payments, Payment{s.txs[p.tx].hash, uint64(s.txs[p.tx].block), to, p.asset.asset(), p.amount})
+		v.Payments = append(v.Payments, Payment{s.txs[p.tx].hash, uint64(s.txs[p.tx].block), to, s.asset(p.asset), p.amount})
 		if !slices.Contains(v.Seeds, to) {
 			v.Seeds = append(v.Seeds, to)
 		}
@@ -285,22 +285,22 @@ func (s *sim) outcome(c *tally, services map[addr]string) Outcome {
 	var out Outcome
 	for k, n := range c.exits {
 		if name := services[k.wallet]; name != "" {
-			out.Exits = append(out.Exits, Exit{name, s.addrs[k.wallet], s.addrs[k.from], k.asset.asset(), *n})
+			out.Exits = append(out.Exits, Exit{name, s.addrs[k.wallet], s.addrs[k.from], s.asset(k.asset), *n})
 		} else {
-			out.Pooled = append(out.Pooled, Holding{s.addrs[k.wallet], k.asset.asset(), *n})
+			out.Pooled = append(out.Pooled, Holding{s.addrs[k.wallet], s.asset(k.asset), *n})
 		}
 	}
 	for k, n := range c.held {
-		out.Held = append(out.Held, Holding{s.addrs[k.wallet], k.asset.asset(), *n})
+		out.Held = append(out.Held, Holding{s.addrs[k.wallet], s.asset(k.asset), *n})
 	}
 	for a, n := range c.fees {
-		out.WrittenOff = append(out.WrittenOff, Amount{a.asset(), *n})
+		out.WrittenOff = append(out.WrittenOff, Amount{s.asset(a), *n})
 	}
 	for i := range c.swaps {
 		n := &c.swaps[i]
 		out.Conversions = append(out.Conversions, Conversion{
 			s.txs[n.tx].hash, s.addrs[n.wallet], s.addrs[n.receiver],
-			Amount{n.out.asset(), n.gave}, Amount{n.in.asset(), n.got},
+			Amount{s.asset(n.out), n.gave}, Amount{s.asset(n.in), n.got},
 		})
 	}
 	slices.SortFunc(out.Exits, func(a, b Exit) int {

@@ -28,6 +28,7 @@ type chain struct {
 	sealed   []seal          // by block with transactions
 	sealOf   []int32         // by block: index into sealed, or -1
 	seed     uint64
+	id       uint64 // EIP-155
 	blocks   []tracer.Block
 }
 
@@ -48,11 +49,24 @@ const (
 
 var symbols = [assets]string{"ETH", "USDT", "USDC", "DAI", "WETH"}
 
-func (a asset) asset() tracer.Asset {
+// asset names an asset as tracer does.
+func (c *chain) asset(a asset) tracer.Asset {
 	if a == eth {
-		return tracer.NativeOf(ChainID)
+		return tracer.NativeOf(c.id)
 	}
-	return tracer.TokenOf(ChainID, tokenAddress(symbols[a]))
+	return tracer.TokenOf(c.id, c.tokenAddress(symbols[a]))
+}
+
+// tokenAddress is where a token is: on Tron where the real one is, if there is one.
+func (c *chain) tokenAddress(symbol string) common.Address {
+	if known, ok := tracer.ChainByID(c.id); ok {
+		for _, t := range known.Tokens {
+			if t.Symbol == symbol {
+				return t.Address
+			}
+		}
+	}
+	return tokenAddress(symbol)
 }
 
 // A txn is a transaction with the outcome of its execution.
@@ -246,14 +260,12 @@ func (c *chain) typed(i uint32) *types.Transaction {
 		to = nil
 	}
 	return types.NewTx(&types.DynamicFeeTx{
-		ChainID: chainIDBig, Nonce: uint64(t.nonce),
+		ChainID: uint256.NewInt(c.id).ToBig(), Nonce: uint64(t.nonce),
 		GasTipCap: common.Big0, GasFeeCap: uint256.NewInt(t.price * 2).ToBig(), Gas: uint64(t.gas),
 		To: to, Value: t.value.ToBig(), Data: c.input(i),
 		V: common.Big0, R: c.addrs[t.from].Big(), S: common.Big1,
 	})
 }
-
-var chainIDBig = uint256.NewInt(ChainID).ToBig()
 
 // header returns the header of a block. Nothing is executed here, so there is
 // no state root; the field holds the root of the empty state.
@@ -278,8 +290,8 @@ const gasLimit = 1_000_000_000
 // transfers is [World.Transfers].
 func (c *chain) transfers() []tracer.Transfer {
 	ts := make([]tracer.Transfer, 0, 2*len(c.txs)+len(c.events))
-	native := tracer.NativeOf(ChainID)
-	weth := asset(weth).asset()
+	native := tracer.NativeOf(c.id)
+	weth := c.asset(weth)
 	for i := range c.txs {
 		t := &c.txs[i]
 		b := &c.blocks[t.block]
@@ -315,7 +327,10 @@ func (c *chain) transfers() []tracer.Transfer {
 				if (e.kind == evNFT) != (kind == tracer.KindNFT) {
 					continue
 				}
-				a, from, to := tracer.TokenOf(ChainID, c.addrs[e.token]), c.addrs[e.a], c.addrs[e.b]
+				a, from, to := tracer.TokenOf(c.id, c.addrs[e.token]), c.addrs[e.a], c.addrs[e.b]
+				if tracer.Tron(c.id) && (e.kind == evDeposit || e.kind == evWithdrawal) {
+					continue // there, nobody knows the wrapped coin
+				}
 				switch e.kind {
 				case evTransfer:
 				case evNFT:

@@ -57,7 +57,7 @@ func (s *sim) give(w addr, a asset, amount *uint256.Int) {
 func (s *sim) found() {
 	s.native = s.at(tracer.NativeLogs)
 	for a := usdt; a < assets; a++ {
-		s.tokens[a] = s.at(tokenAddress(symbols[a]))
+		s.tokens[a] = s.at(s.tokenAddress(symbols[a]))
 		s.owners[s.tokens[a]] = Owner{Actor: symbols[a], Role: RoleToken}
 		s.setCode(s.tokens[a], 0, symbols[a])
 	}

@@ -24,6 +24,9 @@ func (b encodedJSON) comma(first bool) encodedJSON {
 func (v view) appendBlock(b encodedJSON, n uint64, full bool) encodedJSON {
 	c := v.w.chain
 	h := v.header(n)
+	if v.opts.Tron {
+		h = bareHeader(h)
+	}
 	b = b.num(`{"number":`, n).hash(`,"hash":`, v.hash(n)).hash(`,"parentHash":`, h.ParentHash)
 	b = b.bytes(`,"nonce":`, h.Nonce[:]).hash(`,"mixHash":`, h.MixDigest).hash(`,"sha3Uncles":`, h.UncleHash)
 	b = b.bytes(`,"logsBloom":`, h.Bloom[:]).hash(`,"stateRoot":`, h.Root).address(`,"miner":`, h.Coinbase)
@@ -60,6 +63,9 @@ func (v view) appendTx(b encodedJSON, i uint32) encodedJSON {
 	c := v.w.chain
 	t := &c.txs[i]
 	n := uint64(t.block)
+	if v.opts.Tron {
+		return v.appendTronTx(b, i)
+	}
 	b = b.hash(`{"blockHash":`, v.hash(n)).num(`,"blockNumber":`, n).num(`,"blockTimestamp":`, v.w.Blocks[n].Time)
 	b = b.address(`,"from":`, c.addrs[t.from])
 	b = v.appendTo(b, t).num(`,"gas":`, uint64(t.gas)).num(`,"gasPrice":`, t.price)
@@ -68,7 +74,7 @@ func (v view) appendTx(b encodedJSON, i uint32) encodedJSON {
 	b = b.num(`,"transactionIndex":`, uint64(i-c.firstTx[n])).big(`,"value":`, &t.value)
 	var r uint256.Int
 	r.SetBytes(c.addrs[t.from][:])
-	b = b.num(`,"type":`, types.DynamicFeeTxType).num(`,"chainId":`, ChainID)
+	b = b.num(`,"type":`, types.DynamicFeeTxType).num(`,"chainId":`, c.id)
 	b = b.num(`,"v":`, 0).big(`,"r":`, &r).num(`,"s":`, 1).num(`,"yParity":`, 0)
 	return append(b, `,"accessList":[]}`...)
 }

@@ -17,7 +17,7 @@ func (api *ethAPI) ChainId(ctx context.Context) hexutil.Uint64 {
 	if faultOf(ctx) == FaultChainID {
 		return 1
 	}
-	return ChainID
+	return hexutil.Uint64(api.n.w.chain.id)
 }
 
 func (api *ethAPI) BlockNumber(ctx context.Context) hexutil.Uint64 {
@@ -82,11 +82,17 @@ func (api *ethAPI) GetLogs(ctx context.Context, q filter) (any, error) {
 			return nil, err
 		}
 		if limit := v.opts.MaxRange; limit > 0 && to-from > limit {
+			if v.opts.Tron {
+				return nil, invalidParams("exceed max block range: %d", limit)
+			}
 			return nil, invalidParams("exceed maximum block range %d", limit)
 		}
 	}
 	found := v.x.logs(from, to, q.addrs, q.topics)
 	if limit := v.opts.MaxLogs; limit > 0 && len(found) > limit && from < to {
+		if v.opts.Tron {
+			return nil, &rpcError{-32005, fmt.Sprintf("query returned more than %d results", limit)}
+		}
 		c := v.w.chain
 		last := uint64(c.txs[c.events[found[limit]].tx].block)
 		return nil, invalidParams("query exceeds max results %d, retry with the range %d-%d", limit, from, max(from, last-1))
@@ -107,6 +113,8 @@ func (v view) span(q filter) (from, to uint64, err error) {
 	switch {
 	case err1 != nil || err2 != nil:
 		return 0, 0, errors.Join(err1, err2)
+	case ok1 && !ok2 && v.opts.Tron:
+		to = v.last
 	case !ok1 || !ok2:
 		return 0, 0, errIntoFuture
 	case from > to:

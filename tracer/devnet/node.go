@@ -26,6 +26,10 @@ type NodeOptions struct {
 	NoFinalized     bool // the tags finalized and safe are unknown
 	NoTimestamps    bool // logs without blockTimestamp, as nodes before 2025
 	NoArchive       bool // state of the last 128 blocks only
+	// Tron makes a node of java-tron 4.8, as its JSON-RPC is: no nonces, no traces,
+	// states of the newest block only, 5,000 blocks and 10,000 logs in an answer to
+	// eth_getLogs, blocks without blooms and roots, and 19 blocks to finality.
+	Tron bool
 
 	MaxRange      uint64 // blocks of eth_getLogs, as geth counts them: to minus from; 0 is no limit
 	MaxLogs       int    // logs in an answer to a range of blocks, as Reth; 0 is no limit
@@ -66,6 +70,10 @@ type Node struct {
 // NewNode makes a node of a world and indexes it, which takes a small part of
 // the time of [Generate].
 func NewNode(w *World, opts NodeOptions) *Node {
+	if opts.Tron {
+		opts.Finality, opts.MaxRange, opts.MaxLogs = cmp.Or(opts.Finality, 19), cmp.Or(opts.MaxRange, 5000), cmp.Or(opts.MaxLogs, 10_000)
+		opts.NoTraces, opts.NoTimestamps = true, true
+	}
 	opts.Finality = cmp.Or(opts.Finality, 64)
 	opts.MaxBatch = cmp.Or(opts.MaxBatch, 1000)
 	opts.MaxShort = cmp.Or(opts.MaxShort, 100)
@@ -81,8 +89,12 @@ func NewNode(w *World, opts NodeOptions) *Node {
 		}
 	}
 	register("eth", &ethAPI{n})
-	register("eth", &stateAPI{n})
-	register("net", &netAPI{})
+	if opts.Tron {
+		register("eth", &tronAPI{&stateAPI{n}})
+	} else {
+		register("eth", &stateAPI{n})
+	}
+	register("net", &netAPI{n})
 	register("web3", &web3API{})
 	if !opts.NoBlockReceipts {
 		register("eth", &receiptsAPI{n})
@@ -256,10 +268,10 @@ func (v view) tx(h common.Hash) (uint32, bool) {
 	return i, ok && uint64(v.w.chain.txs[i].block) <= v.last
 }
 
-type netAPI struct{}
+type netAPI struct{ n *Node }
 
-func (*netAPI) Version() string { return fmt.Sprint(ChainID) }
-func (*netAPI) Listening() bool { return true }
+func (api *netAPI) Version() string { return fmt.Sprint(api.n.w.chain.id) }
+func (*netAPI) Listening() bool     { return true }
 
 type web3API struct{}
 

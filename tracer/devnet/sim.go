@@ -57,6 +57,7 @@ func newSim(cfg Config) *sim {
 			codes:    make(map[addr]code),
 			speeches: make(map[addr]speech),
 			seed:     cfg.Seed,
+			id:       cfg.chainID(),
 		},
 		cfg:    cfg,
 		end:    uint64(cfg.Days)*24*3600*1000 - quiet*blockTime*1000,

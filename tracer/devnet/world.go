@@ -14,6 +14,9 @@ import (
 // ChainID is the id of the built-in chain. It is made up; no real chain has it.
 const ChainID = 20241337
 
+// TronID is the id of the real chain that [Config.Tron] is about.
+const TronID = 728126428
+
 const (
 	genesisTime  = 1740960000 // 2025-03-03 00:00 UTC, a Monday
 	blockTime    = 12         // seconds
@@ -59,6 +62,17 @@ type Config struct {
 	// NativeLogs makes every move of native coin leave a log as well, as from
 	// EIP-7708 on. [World.Transfers] then names these moves by their log.
 	NativeLogs bool
+	// Tron gives the chain the id of Tron, and its dollar tokens the addresses
+	// that they have there. Its coin stays what it is, so that there are more base
+	// units of it than there could be of TRX.
+	Tron bool
+}
+
+func (c *Config) chainID() uint64 {
+	if c.Tron {
+		return TronID
+	}
+	return ChainID
 }
 
 func (c Config) withDefaults() Config {

@@ -100,7 +100,7 @@ func opening(w *World) map[account]uint256.Int {
 	for id, have := range w.chain.alloc {
 		for a := range assets {
 			if !have[a].IsZero() {
-				balances[account{w.chain.addrs[id], a.asset()}] = have[a]
+				balances[account{w.chain.addrs[id], w.chain.asset(a)}] = have[a]
 			}
 		}
 	}

@@ -50,6 +50,22 @@ type tx struct {
 	BlockHash common.Hash     `json:"blockHash"`
 }
 
+// UnmarshalJSON reads a transaction. Some of Tron's are sent by nobody.
+func (x *tx) UnmarshalJSON(b []byte) error {
+	type plain tx
+	row := struct {
+		*plain
+		From *common.Address `json:"from"`
+	}{plain: (*plain)(x)}
+	if err := json.Unmarshal(b, &row); err != nil {
+		return err
+	}
+	if row.From != nil {
+		x.From = *row.From
+	}
+	return nil
+}
+
 type receipt struct {
 	Tx        common.Hash     `json:"transactionHash"`
 	Index     hexutil.Uint64  `json:"transactionIndex"`

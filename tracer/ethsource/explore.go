@@ -67,7 +67,9 @@ func (s *Source) explore(ctx context.Context, p *purse) error {
 	if err := s.findLogged(ctx, p); err != nil {
 		return err
 	}
-	if s.byBlock == "" && s.told == never {
+	if s.blindness() != nil {
+		s.notes = append(s.notes, tronNote)
+	} else if s.byBlock == "" && s.told == never {
 		s.notes = append(s.notes, "The node cannot list internal transfers (it has no trace methods): coins that contracts passed on are not seen.")
 	}
 	return nil
@@ -81,6 +83,9 @@ var looks = []uint64{10, 100, 1000, 10_000}
 // if the newest blocks do. It halves the chain; where nothing moved for long it
 // errs towards a later block, and blocks before that are read the other way.
 func (s *Source) findLogged(ctx context.Context, p *purse) error {
+	if s.blindness() != nil {
+		return nil
+	}
 	width := uint64(0)
 	for _, width = range looks {
 		s.told, _ = s.firstLogged(ctx, p, stretch{s.pinned.Number - min(s.pinned.Number, width-1), s.pinned.Number})

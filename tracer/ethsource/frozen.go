@@ -16,7 +16,7 @@ import (
 var frozenCalls = [][]byte{{0xe4, 0x7d, 0x60, 0x60}, {0xfe, 0x57, 0x5a, 0x87}}
 
 // Frozen returns, for each wallet in order, whether the issuer of a token had
-// frozen it at the pinned block. Only dollar tokens of the chain table are
+// frozen it at the pinned block, or, at a node that shows no other, at the newest. Only dollar tokens of the chain table are
 // asked; one that knows neither question, and a node that cannot ask, freeze
 // nobody.
 func (s *Source) Frozen(ctx context.Context, token common.Address, wallets []common.Address) ([]bool, error) {
@@ -24,7 +24,7 @@ func (s *Source) Frozen(ctx context.Context, token common.Address, wallets []com
 	if t, ok := s.chain.Token(tracer.TokenOf(s.chain.ID, token)); !ok || !t.Stable {
 		return out, nil
 	}
-	at := hexutil.EncodeUint64(s.pinned.Number)
+	at := s.stateAt()
 	for _, call := range frozenCalls {
 		answers := make([]hexutil.Bytes, len(wallets))
 		calls := make([]rpc.BatchElem, len(wallets))
@@ -38,6 +38,12 @@ func (s *Source) Frozen(ctx context.Context, token common.Address, wallets []com
 		}
 		if e, ok := errors.AsType[*nodeError](err); ok && (e.kind == kindTransient || e.kind == kindUnusable || e.kind == kindRate || e.kind == kindBehind) {
 			return nil, err
+		}
+		if at != newestTag && newestOnly(err) {
+			s.mu.Lock()
+			s.newest = true
+			s.mu.Unlock()
+			return s.Frozen(ctx, token, wallets)
 		}
 		if err != nil {
 			continue // the contract, or the node, does not know this question

@@ -22,6 +22,7 @@ import (
 // Why a transfer is not proven.
 const (
 	unprovenInternal = "traced by the node inside a transaction, not provable from the header of a block"
+	unprovenTron     = "the blocks of Tron cannot be checked as Ethereum's can"
 	unprovenNoHash   = "the hash of the block is not known"
 	unprovenKind     = "the block has transactions of a kind that only this chain has"
 	unprovenShown    = "the node does not show the block whole"
@@ -56,6 +57,8 @@ func (s *Source) Prove(ctx context.Context, ts []tracer.Transfer) ([]string, err
 	var numbers []uint64
 	for i := range ts {
 		switch t := &ts[i]; {
+		case tracer.Tron(s.chain.ID):
+			out[i] = unprovenTron
 		case t.Kind == tracer.KindInternal:
 			out[i] = unprovenInternal
 		case t.BlockHash == common.Hash{}:

@@ -8,7 +8,6 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
-	"github.com/ethereum/go-ethereum/rpc"
 )
 
 var _ tracer.QuietSource = (*Source)(nil)
@@ -31,20 +30,13 @@ func (s *Source) watch(ctx context.Context, p *purse, wallets []common.Address) 
 	if err != nil {
 		return nil, err
 	}
-	code := make([]*hexutil.Bytes, len(wallets))
-	calls := make([]rpc.BatchElem, len(wallets))
-	for i, w := range wallets {
-		calls[i] = rpc.BatchElem{Method: "eth_getCode", Args: []any{w, hexutil.EncodeUint64(s.pinned.Number)}, Result: &code[i]}
+	code, err := s.code(ctx, p, wallets)
+	if err != nil {
+		return nil, err
 	}
 	out := make([]tracer.State, len(wallets))
-	if err := s.c.sure(ctx, p, calls, func(i int) error {
-		if code[i] == nil {
-			return s.c.unusable("it shows null for the code of an account")
-		}
-		out[i] = tracer.State{Wallet: wallets[i], Nonce: now[i].nonce, Balance: now[i].balance, Plain: len(*code[i]) == 0}
-		return nil
-	}); err != nil {
-		return nil, err
+	for i, w := range wallets {
+		out[i] = tracer.State{Wallet: w, Nonce: now[i].nonce, Balance: now[i].balance, Plain: len(*code[i]) == 0}
 	}
 	return out, s.witness(ctx, p)
 }

@@ -22,7 +22,7 @@ import (
 // and when its pinned block is gone ([tracer.ErrReorg]).
 func (s *Source) Transfers(ctx context.Context, q tracer.Query) (tracer.Answer, error) {
 	spent := new(counter)
-	r := &reading{Source: s, most: q.MaxTransfers, of: make(map[common.Address][]tracer.Span),
+	r := &reading{Source: s, blind: s.blindness(), most: q.MaxTransfers, of: make(map[common.Address][]tracer.Span),
 		count: make(map[common.Address]int), crowded: make(map[common.Address]uint64)}
 	for _, p := range q.Spans {
 		if p.To = min(p.To, s.pinned.Number); p.From <= p.To {
@@ -401,9 +401,14 @@ func (s *Source) transactions(ctx context.Context, p *purse, hashes []common.Has
 		if x.BlockHash != r.Hash || x.From != r.From {
 			return ans, s.c.unusable("it shows a transaction and its receipt in different blocks")
 		}
-		ts = append(ts, s.fee(r, 0))
-		if t, ok := s.value(x, r, 0); ok {
-			ts = append(ts, t)
+		blind := s.blindness() != nil
+		if blind {
+			ans.Unread = append(ans.Unread, hidden(x)...)
+		} else {
+			ts = append(ts, s.fee(r, 0))
+			if t, ok := s.value(x, r, 0); ok {
+				ts = append(ts, t)
+			}
 		}
 		for k := range r.Logs {
 			if t, ok := s.transfer(&r.Logs[k]); ok {
@@ -411,7 +416,7 @@ func (s *Source) transactions(ctx context.Context, p *purse, hashes []common.Has
 				inLogs[r.Tx] = inLogs[r.Tx] || logged(&t)
 			}
 		}
-		if r.succeeded(uint64(x.Gas)) && r.GasUsed != plainGas && !inLogs[r.Tx] && uint64(r.Block) < s.toldFrom() {
+		if !blind && r.succeeded(uint64(x.Gas)) && r.GasUsed != plainGas && !inLogs[r.Tx] && uint64(r.Block) < s.toldFrom() {
 			inside[r.Tx] = x
 		}
 	}

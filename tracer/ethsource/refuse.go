@@ -104,11 +104,11 @@ var refusals = []refusal{
 	{kind: kindTopics, text: says(`exceed max (topics|addresses)|max topics|max addresses|too many (topics|addresses)|less number of address|query contains \d+ filters`)},
 
 	// Data that is gone.
-	{kind: kindPruned, text: says(`pruned|missing trie node|historical state|state .*(not available|unavailable)|archive|blockoutofrange|state already been discarded|distance to target block exceeds`)},
+	{kind: kindPruned, text: says(`pruned|missing trie node|historical state|state .*(not available|unavailable)|archive|blockoutofrange|state already been discarded|distance to target block exceeds|just support tag as latest|tag \[[^\]]*\] not supported`)},
 	{kind: kindPruned, code: 4444},
 
 	// Too much found in these blocks.
-	{kind: kindDense, text: says(`query returned more than|exceeds max results|more than \d+ (logs|results)|too many (logs|results|traces)|response (is too big|is too large|size|too large)|max limit of \d+|logs matched by query|query timeout|request timed out|took too long|answer is too large|size exceeded|size limit|context deadline exceeded|execution timeout`)},
+	{kind: kindDense, text: says(`query returned more than|exceeds max results|more than \d+ (logs|results)|too many (logs|results|traces)|response (is too big|is too large|(byte )?size|too large)|max limit of \d+|logs matched by query|query timeout|request timed out|took too long|answer is too large|size exceeded|size limit|context deadline exceeded|execution timeout`)},
 
 	// Rates, before "limit" means a range.
 	{kind: kindQuota, text: says(`payment required|daily (request )?(limit|cap)|monthly|quota|out of credits|insufficient credits`)},

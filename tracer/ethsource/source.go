@@ -82,6 +82,7 @@ type Source struct {
 	mu     sync.Mutex
 	group  int                    // wallets in a request
 	inner  string                 // the method that traces a transaction; empty when there is none
+	newest bool                   // the node shows states of the newest block only
 	told   uint64                 // the first block known to tell moves of native coin in logs (EIP-7708)
 	hashes map[uint64]common.Hash // of blocks that the node has shown
 	blocks map[uint64]*block      // whole ones
@@ -277,20 +278,15 @@ func (s *Source) Contracts(ctx context.Context, addrs []common.Address, most int
 }
 
 func (s *Source) contracts(ctx context.Context, p *purse, addrs []common.Address) ([]bool, error) {
-	code := make([]*hexutil.Bytes, len(addrs))
-	calls := make([]rpc.BatchElem, len(addrs))
-	for i, a := range addrs {
-		calls[i] = rpc.BatchElem{Method: "eth_getCode", Args: []any{a, hexutil.EncodeUint64(s.pinned.Number)}, Result: &code[i]}
+	code, err := s.code(ctx, p, addrs)
+	if err != nil {
+		return nil, err
 	}
 	out := make([]bool, len(addrs))
-	err := s.c.sure(ctx, p, calls, func(i int) error {
-		if code[i] == nil {
-			return s.c.unusable("it shows null for the code of an address")
-		}
+	for i := range code {
 		b := *code[i]
 		delegated := len(b) == 23 && b[0] == 0xef && b[1] == 1 && b[2] == 0 // EIP-7702
 		out[i] = len(b) > 0 && !delegated
-		return nil
-	})
-	return out, err
+	}
+	return out, nil
 }
