@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
@@ -34,7 +35,8 @@ func demoCommand() *cobra.Command {
 				return err
 			}
 			j.out, j.prove = out, prove
-			if j.recorder, err = evidence.NewRecorder(); err != nil {
+			now := time.Unix(int64(world.Blocks[world.Head()].Time), 0) // of a chain that does not move
+			if j.recorder, err = evidence.NewRecorder(func() time.Time { return now }); err != nil {
 				return err
 			}
 			defer j.recorder.Close()

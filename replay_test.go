@@ -266,7 +266,7 @@ func TestReplayNodes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if j.recorder, err = evidence.NewRecorder(); err != nil {
+			if j.recorder, err = evidence.NewRecorder(clock()); err != nil {
 				t.Fatal(err)
 			}
 			defer j.recorder.Close()
@@ -338,7 +338,7 @@ func BenchmarkRecord(b *testing.B) {
 	var archive []byte
 	b.Run("with", func(b *testing.B) {
 		for b.Loop() {
-			r, err := evidence.NewRecorder()
+			r, err := evidence.NewRecorder(clock())
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -77,6 +78,15 @@ func parseTime(flag, s string, end bool) (uint64, error) {
 		return 0, usage("--%s: %q is not a time; write 2026-01-31 or 2026-01-31T15:04:05Z", flag, tracer.CleanText(s, 40))
 	}
 	return uint64(t.Unix()), nil
+}
+
+// clock is the time of day, or that of SOURCE_DATE_EPOCH, with which a trace that
+// is run again gives the same bytes (reproducible-builds.org/specs/source-date-epoch).
+func clock() func() time.Time {
+	if n, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
+		return func() time.Time { return time.Unix(n, 0) }
+	}
+	return time.Now
 }
 
 // parseDollars reads the dollars of a flag.

@@ -175,7 +175,7 @@ func traceCommand() *cobra.Command {
 				return usage("--prove: transfers can be proven with a node only; name one with --rpc")
 			}
 			if record && f.rpc != "" {
-				if j.recorder, err = evidence.NewRecorder(); err != nil {
+				if j.recorder, err = evidence.NewRecorder(clock()); err != nil {
 					return err
 				}
 				defer j.recorder.Close()

@@ -86,7 +86,7 @@ func (a *App) turn(ctx context.Context, c *Case) error {
 	if err != nil {
 		return err
 	}
-	rec, err := evidence.NewRecorder()
+	rec, err := evidence.NewRecorder(a.now)
 	if err != nil {
 		return err
 	}

@@ -12,12 +12,13 @@ import (
 	"hash"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
 
 // Format is the version of the layout of an archive.
-const Format = "scamtrace-evidence/1"
+const Format = "scamtrace-evidence/2"
 
 // maxLine bounds a line of an archive: the largest answer as a text.
 const maxLine = 2*maxAnswer + 1<<10
@@ -37,6 +38,7 @@ type callLine struct {
 
 type answerLine struct {
 	SHA256 string `json:"sha256"`
+	At     string `json:"at"`              // when it first came: RFC 3339, UTC
 	Times  int    `json:"times,omitempty"` // one after another; none: once, or from then on
 }
 
@@ -83,7 +85,7 @@ func (r *Recorder) Write(w io.Writer, run any) error {
 		settled := e.settled()
 		answers := make([]answerLine, len(settled))
 		for i, a := range settled {
-			answers[i].SHA256 = hex.EncodeToString(a.answer[:])
+			answers[i].SHA256, answers[i].At = hex.EncodeToString(a.answer[:]), clock(a.at)
 			if a.times > 1 && i < len(settled)-1 {
 				answers[i].Times = a.times
 			}
@@ -108,6 +110,8 @@ func (r *Recorder) Write(w io.Writer, run any) error {
 	l.value(lastLine{len(order), len(written), hex.EncodeToString(l.h.Sum(nil))})
 	return errors.Join(l.err, z.Close())
 }
+
+func clock(at int64) string { return time.Unix(at, 0).UTC().Format(time.RFC3339) }
 
 // lines writes lines, and hashes them.
 type lines struct {
@@ -251,10 +255,11 @@ func (n *Node) call(c *callLine) (sum, error) {
 	e := &asked{host: c.Host, method: c.Method}
 	for i, a := range c.Answers {
 		b, err := hex.DecodeString(a.SHA256)
-		if err != nil || len(b) != len(sum{}) || a.Times < 0 || a.Times == 1 || a.Times > 0 && i == len(c.Answers)-1 {
+		at, bad := time.Parse(time.RFC3339, a.At)
+		if err != nil || len(b) != len(sum{}) || bad != nil || clock(at.Unix()) != a.At || a.Times < 0 || a.Times == 1 || a.Times > 0 && i == len(c.Answers)-1 {
 			return key, errChanged
 		}
-		e.answers = append(e.answers, run{answer: sum(b), times: max(a.Times, 1)})
+		e.answers = append(e.answers, run{answer: sum(b), at: at.Unix(), times: max(a.Times, 1)})
 		if i > 0 && e.answers[i-1].answer == sum(b) {
 			return key, errChanged
 		}

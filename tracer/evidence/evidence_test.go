@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
@@ -29,7 +30,7 @@ var world = sync.OnceValue(func() *devnet.World { return devnet.Generate(devnet.
 
 func newRecorder(tb testing.TB) *evidence.Recorder {
 	tb.Helper()
-	r, err := evidence.NewRecorder()
+	r, err := evidence.NewRecorder(func() time.Time { return time.Unix(1_769_871_845, 0) })
 	if err != nil {
 		tb.Fatal(err)
 	}

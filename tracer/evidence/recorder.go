@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -22,6 +23,7 @@ const maxAnswer = 64 << 20
 // A Recorder writes down what nodes answer. It is safe for concurrent use.
 type Recorder struct {
 	spool *spool
+	now   func() time.Time
 	large sync.Mutex // held while a large answer is in memory
 
 	mu    sync.Mutex
@@ -38,6 +40,7 @@ type asked struct {
 // A run is an answer that was given several times, one after another.
 type run struct {
 	answer sum
+	at     int64 // when it first came, in Unix seconds
 	times  int
 	result bool // and no error and no failure; true of what was asked by address
 }
@@ -59,14 +62,14 @@ func (e *asked) settled() []run {
 	return out
 }
 
-// NewRecorder makes a recorder. It keeps what it records in a temporary file,
-// which [Recorder.Close] removes.
-func NewRecorder() (*Recorder, error) {
+// NewRecorder makes a recorder that reads the time of each answer from a clock.
+// It keeps what it records in a temporary file, which [Recorder.Close] removes.
+func NewRecorder(now func() time.Time) (*Recorder, error) {
 	s, err := newSpool()
 	if err != nil {
 		return nil, err
 	}
-	return &Recorder{spool: s, asked: make(map[sum]*asked)}, nil
+	return &Recorder{spool: s, now: now, asked: make(map[sum]*asked)}, nil
 }
 
 // Close removes the temporary file.
@@ -271,7 +274,7 @@ func (x *exchange) answer(c *call, content []byte) error {
 	if n := len(e.answers); n > 0 && e.answers[n-1].answer == a {
 		e.answers[n-1].times++
 	} else {
-		e.answers = append(e.answers, run{a, 1, x.at != nil || bytes.HasPrefix(content, []byte(`{"result":`))})
+		e.answers = append(e.answers, run{a, x.r.now().Unix(), 1, x.at != nil || bytes.HasPrefix(content, []byte(`{"result":`))})
 	}
 	return nil
 }
