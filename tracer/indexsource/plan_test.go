@@ -55,7 +55,7 @@ func TestPlanContract(t *testing.T) {
 		}},
 		{name: "SQD and a node without traces", world: small, node: devnet.NodeOptions{NoTraces: true}, plan: func(t *testing.T, b *book, o indexsource.Options) []tracer.Source {
 			return []tracer.Source{newSQD(t, &portal{Book: b}, o)}
-		}, opts: sourcetest.Options{Maybe: []tracer.Part{tracer.PartInternal}}},
+		}, opts: sourcetest.Options{Maybe: []tracer.Part{tracer.PartInternal, tracer.PartNative}}}, // of contracts, as the node alone
 		{name: "Blockscout", world: small, plan: func(t *testing.T, b *book, o indexsource.Options) []tracer.Source {
 			f := &explorer{Book: b, Rows: 1000, Blockscout: true}
 			return []tracer.Source{newExplorer(t, f, o, true)}

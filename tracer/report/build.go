@@ -12,6 +12,7 @@ import (
 	"scamtrace/tracer/label"
 	"scamtrace/tracer/ledger"
 	"scamtrace/tracer/price"
+	"scamtrace/tracer/token"
 	"scamtrace/tracer/walk"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -24,11 +25,12 @@ type Input struct {
 	Known     *walk.Background // what was read of [Wanted] wallets; nil: nothing, and so there are no clusters
 	Labels    *label.Set
 	Prices    *price.Book
-	Version   string   // of the tool
-	Reference string   // of the case
-	Source    string   // what was read, in words
-	Endpoints []string // the URLs that were asked; only their hosts are kept
-	Since     uint64   // Unix seconds, as asked for
+	Tokens    *token.Book // what tokens say of themselves; nil: nobody was asked
+	Version   string      // of the tool
+	Reference string      // of the case
+	Source    string      // what was read, in words
+	Endpoints []string    // the URLs that were asked; only their hosts are kept
+	Since     uint64      // Unix seconds, as asked for
 	Until     uint64
 	Notes     []string // what the source could not do, in sentences
 }
@@ -68,6 +70,7 @@ func Build(in Input) *Report {
 	r.Gaps = b.gaps()
 	r.Wallets = b.wallets(r.Clusters)
 	r.Totals = b.totals(r)
+	b.uncounted(r)
 	r.Policies = b.policies()
 	for _, rule := range cluster.Rules() {
 		r.Rules = append(r.Rules, Rule{string(rule), rule.Method(), cluster.Measured(rule).String()})

@@ -39,6 +39,8 @@ type Report struct {
 	Clusters    []Cluster    `json:"clusters"`             // largest first
 	Gaps        []Gap        `json:"gaps"`                 // largest dollar amount first
 	Policies    []Policy     `json:"policies"`             // exits and held money per accounting rule, side by side
+	Tokens      []Token      `json:"tokens"`               // that are not in the chain table, and what they say of themselves; by asset
+	Uncounted   []Uncounted  `json:"uncounted"`            // what the wallets of this report got or sent that is no money; by hop, address, reason
 	Rules       []Rule       `json:"rules"`                // how wallets were linked, and how well that works
 	Notes       []string     `json:"notes" is:"text 1000"` // assumptions and limits of this report, one sentence each
 }
@@ -306,6 +308,47 @@ type Gap struct {
 	Amounts []Amount `json:"amounts"`              // by asset; empty when the amount cannot be known
 	USD     string   `json:"usd" is:"usd?"`        // of amounts
 	Detail  string   `json:"detail" is:"text 400"` // one sentence
+}
+
+// A Token is a contract that is not in the chain table. What it says of itself
+// is a claim: anybody can make a token and give it any name.
+type Token struct {
+	Asset     string `json:"asset" is:"asset"`                // CAIP-19
+	Asked     bool   `json:"asked"`                           // the contract was asked; with false the rest is not known
+	Name      string `json:"name" is:"text? 64"`              // as it says
+	Symbol    string `json:"symbol" is:"text? 64"`            // as it says
+	Decimals  *uint8 `json:"decimals"`                        // as it says; null when it does not, or nothing sane
+	ReadsAs   string `json:"readsAs,omitempty" is:"text? 32"` // the symbol in the chain table that its name or symbol reads as, though it is another contract
+	Traced    bool   `json:"traced"`                          // reported or followed, and so in the sums of base units
+	Transfers int    `json:"transfers"`                       // that are not counted
+}
+
+// An Uncounted is what one wallet got or sent that is no money, or that has no
+// value which can be relied on, for one reason. It is in no sum.
+type Uncounted struct {
+	Address   string   `json:"address" is:"address"`                                              // a wallet of this report
+	Chain     string   `json:"chain" is:"chain"`                                                  // of the wallet
+	Reason    string   `json:"reason" is:"one counterfeit zero lookalike dust airdrop token nft"` // counterfeit: a token that passes for another; zero: moves nothing; lookalike: next to nothing, and from or to an address that resembles one the wallet dealt with; dust: next to nothing, to many at once; airdrop: a token given to many at once; token: one of no known value; nft: a collectible
+	Transfers int      `json:"transfers"`                                                         // how many
+	First     string   `json:"first" is:"time?"`                                                  // of them
+	Last      string   `json:"last" is:"time?"`                                                   // of them
+	Samples   []Sample `json:"samples"`                                                           // the first few; chain order
+}
+
+// A Sample is a transfer that is not counted.
+type Sample struct {
+	Block     uint64 `json:"block"`                             // height
+	Time      string `json:"time" is:"time?"`                   // of the block
+	Tx        string `json:"tx" is:"hash"`                      // transaction
+	Position  string `json:"position" is:"word? 4096"`          // log index in the block, or trace path
+	Asset     string `json:"asset" is:"asset"`                  // CAIP-19
+	Symbol    string `json:"symbol" is:"text 32"`               // "token" for an asset that is not in the chain table
+	Claim     string `json:"claim,omitempty" is:"text? 64"`     // the symbol that such a token gives itself
+	From      string `json:"from" is:"address"`                 // as the log says; a token can say anything
+	To        string `json:"to" is:"address"`                   // as the log says
+	Amount    string `json:"amount" is:"units"`                 // base units; of a collectible, its number
+	Readable  string `json:"readable" is:"decimal?"`            // with the asset's decimals; empty when they are not known
+	LookAlike string `json:"lookAlike,omitempty" is:"address?"` // the address that the wallet dealt with and that the other one here resembles
 }
 
 // A Policy is the result under one accounting rule. What was read was chosen

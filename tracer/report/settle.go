@@ -10,7 +10,7 @@ import (
 // [Build] makes of the same input and the same book of prices, without asking
 // anybody. The report notes which prices are missing, and why.
 func Settle(ctx context.Context, in Input) *Report {
-	notes, left := in.Notes, in.Walk.Limits.Requests-in.Walk.Requests
+	notes, left := in.Notes, in.left()
 	for {
 		in.Notes = slices.Concat(notes, in.Prices.Notes())
 		r := Build(in)

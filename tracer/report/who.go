@@ -6,26 +6,44 @@ import (
 	"scamtrace/tracer"
 	"scamtrace/tracer/cluster"
 	"scamtrace/tracer/label"
+	"scamtrace/tracer/token"
 	"scamtrace/tracer/walk"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/holiman/uint256"
 )
 
-// LookInto reads the whole histories that the clusters and deposit addresses of
-// the report rest on into in.Known, as far as the walk's budget of requests
-// goes, and notes it where src or ctx ends that early.
+// LookInto reads what the report says beside the money, as far as the walk's
+// budget of requests goes, and notes it where src or ctx ends that early: the whole
+// histories that the clusters and deposit addresses rest on, and to how many
+// wallets odd things came at once, into in.Known; and what tokens say of
+// themselves into in.Tokens.
 func (in *Input) LookInto(ctx context.Context, src tracer.Source) {
 	in.Known = walk.NewBackground(in.Walk)
-	for {
-		more, err := in.Known.Read(ctx, src, wanted(*in))
-		if err != nil {
+	in.Tokens = token.NewBook(in.Walk.Chain, src, in.Walk.Pinned.Number)
+	for more := true; more; {
+		var err error
+		if more, err = in.Known.Read(ctx, src, wanted(*in)); err != nil {
 			in.Notes = append(in.Notes, "Who acts as one could not be looked into to the end.")
-		}
-		if err != nil || !more {
-			return
+			break
 		}
 	}
+	err := in.Known.Look(ctx, src, crowds(*in))
+	if err == nil {
+		_, err = in.Tokens.Ask(ctx, unlisted(*in), in.left())
+	}
+	if err != nil {
+		in.Notes = append(in.Notes, "What is not counted could not be looked into to the end.")
+	}
+}
+
+// left is what is left of the budget of requests.
+func (in *Input) left() int {
+	n := in.Walk.Limits.Requests - in.Walk.Requests - in.Tokens.Requests()
+	if in.Known != nil {
+		n -= in.Known.Requests
+	}
+	return max(n, 0)
 }
 
 // wanted returns the wallets whose whole histories the clusters and deposit

@@ -12,6 +12,7 @@ import (
 	"scamtrace/tracer/ethsource"
 	"scamtrace/tracer/label"
 	"scamtrace/tracer/price"
+	"scamtrace/tracer/token"
 	"scamtrace/tracer/walk"
 )
 
@@ -46,10 +47,16 @@ func trace(ctx context.Context, cfg devnet.Config, o walk.Options, victims ...in
 	o.Chain = devnet.Chain()
 	o.Know(labels, prices)
 	res, err := walk.Run(ctx, src, seeds, o)
-	return Input{
+	if err != nil {
+		return Input{}, err
+	}
+	in := Input{
 		Walk: res, Labels: labels, Prices: prices, Version: "test", Reference: "2025-17", Source: "the built-in node over JSON-RPC",
 		Endpoints: []string{"https://node.example/v3/the-key"},
-	}, err
+		Tokens:    token.NewBook(o.Chain, src, res.Pinned.Number),
+	}
+	_, err = in.Tokens.Ask(ctx, unlisted(in), 100)
+	return in, err
 }
 
 // smallJSON is a case that can be read whole: a victim of a world of two, with

@@ -51,6 +51,7 @@ type Book struct {
 	block  uint64
 	claims map[common.Address]Claim
 	reads  map[string]string
+	spent  int
 }
 
 // NewBook returns a book that asks src about contracts of a chain as they are at
@@ -88,7 +89,16 @@ func (b *Book) Ask(ctx context.Context, assets []tracer.Asset, most int) (reques
 	}
 	err = q.run(ctx)
 	maps.Copy(b.claims, q.found)
+	b.spent += most - q.left
 	return most - q.left, err
+}
+
+// Requests returns how many requests were spent so far.
+func (b *Book) Requests() int {
+	if b == nil {
+		return 0
+	}
+	return b.spent
 }
 
 const (

@@ -1,6 +1,7 @@
 package walk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -21,11 +22,18 @@ type Background struct {
 	res   *Result
 	whole map[common.Address]bool
 	tried map[common.Address]bool
+	crowd map[gift]int // receivers; see Look
+}
+
+// A gift is what came to many in one transaction, perhaps.
+type gift struct {
+	tx    common.Hash
+	asset tracer.Asset
 }
 
 // NewBackground returns what the trace itself knows.
 func NewBackground(r *Result) *Background {
-	b := &Background{Store: graphstore.New(), res: r, whole: make(map[common.Address]bool), tried: make(map[common.Address]bool)}
+	b := &Background{Store: graphstore.New(), res: r, whole: make(map[common.Address]bool), tried: make(map[common.Address]bool), crowd: make(map[gift]int)}
 	b.Store.Add(slices.Collect(r.Store.Transfers()))
 	return b
 }
@@ -63,3 +71,36 @@ func (b *Background) Read(ctx context.Context, src tracer.Source, wallets []trac
 	}
 	return true, errors.Join(err, context.Cause(ctx))
 }
+
+// Look reads whole transactions, as far as the trace's budget of requests still
+// goes, to count to how many wallets each asset came in them. What is read is
+// strangers' and not kept. A budget that does not suffice is no error.
+func (b *Background) Look(ctx context.Context, src tracer.Source, txs []common.Hash) error {
+	left := b.res.Limits.WithDefaults().Requests - b.res.Requests - b.Requests
+	if len(txs) == 0 || left <= 0 {
+		return context.Cause(ctx)
+	}
+	ans, err := src.Transactions(ctx, txs, left)
+	b.Requests += ans.Requests
+	to := make(map[gift]map[common.Address]bool)
+	for i := range ans.Transfers {
+		t := &ans.Transfers[i]
+		if g := (gift{t.Tx, t.Asset}); t.Kind != tracer.KindFee && t.From != t.To {
+			if to[g] == nil {
+				to[g] = make(map[common.Address]bool)
+			}
+			to[g][t.To] = true
+		}
+	}
+	for g, wallets := range to {
+		b.crowd[g] = len(wallets)
+	}
+	if errors.Is(err, tracer.ErrBudget) {
+		err = nil
+	}
+	return cmp.Or(context.Cause(ctx), err)
+}
+
+// Receivers returns to how many wallets an asset came in a transaction that
+// [Background.Look] read.
+func (b *Background) Receivers(tx common.Hash, a tracer.Asset) int { return b.crowd[gift{tx, a}] }

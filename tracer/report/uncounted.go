@@ -1,0 +1,359 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"scamtrace/graphstore"
+	"scamtrace/tracer"
+	"scamtrace/tracer/ledger"
+	"scamtrace/tracer/token"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/holiman/uint256"
+)
+
+// What is seen beside the money: transfers that wallets of the report got or
+// sent and that are none, or none that can be counted. They are kept apart, so
+// that whoever finds one in a block explorer finds here why it is in no sum.
+
+const (
+	// mostTokens is how many tokens are asked what they are, some twenty
+	// requests.
+	mostTokens = 500
+	// mostSamples is how many transfers are shown of a wallet and reason.
+	mostSamples = 3
+	// many is how many receivers of one thing in one transaction are too many
+	// to be paid.
+	many = 20
+	// dust is what a transfer must be worth to be a payment: the least that is
+	// followed, and far more than what is sent as bait.
+	dust = tracer.Dollar
+)
+
+// dustCoin is the same in native coin where it has no price, in wei.
+var dustCoin = uint256.NewInt(1e14)
+
+// The reasons, in the order in which the first that holds is taken.
+const (
+	zeroTransfer  = "zero"
+	counterfeit   = "counterfeit"
+	airdropped    = "airdrop"
+	lookAlike     = "lookalike"
+	dusting       = "dust"
+	unvaluedToken = "token"
+	collectible   = "nft"
+)
+
+var uncountedReasons = []string{counterfeit, zeroTransfer, lookAlike, dusting, airdropped, unvaluedToken, collectible}
+
+// A sight is a transfer that a wallet of the report got or sent and that may be
+// no money.
+type sight struct {
+	wallet uint32 // of the store that it is in
+	other  uint32 // whom it came from or went to
+	row    int
+	move   graphstore.Row
+	alike  common.Address // whom other looks like, of those whom the wallet dealt with; zero: nobody
+}
+
+// A lookout finds them.
+type lookout struct {
+	b     *builder
+	store *graphstore.Store
+	sees  []sight // by wallet, then chain order
+	given map[gift]map[uint32]bool
+}
+
+// A gift is one thing given away in one transaction.
+type gift struct{ tx, asset uint32 }
+
+// lookout finds what the wallets of the report got and sent beside money: of
+// those that are people's, not services or others that thousands deal with.
+func (b *builder) lookout() *lookout {
+	l := &lookout{b: b, store: b.w.Store, given: make(map[gift]map[uint32]bool)}
+	if b.Known != nil {
+		l.store = b.Known.Store
+	}
+	_, in := b.people()
+	wallets := slices.Concat(in.Seeds, in.Wallets)
+	slices.SortFunc(wallets, tracer.Wallet.Compare)
+	traced := b.traced()
+	for _, w := range slices.Compact(wallets) {
+		_, service := b.Labels.Service(w)
+		if id, ok := l.store.WalletID(w); ok && !service && !b.w.Status(w.Address).Hub {
+			l.watch(id, traced)
+		}
+	}
+	for i := range l.sees {
+		l.given[gift{l.sees[i].move.Tx, l.sees[i].move.Asset}] = nil
+	}
+	for n := range l.store.Len() {
+		r := l.store.Row(n)
+		if g := (gift{r.Tx, r.Asset}); r.Kind != tracer.KindFee && r.From != r.To {
+			if to, ok := l.given[g]; ok {
+				if to == nil {
+					to = make(map[uint32]bool)
+					l.given[g] = to
+				}
+				to[r.To] = true
+			}
+		}
+	}
+	return l
+}
+
+// traced are the transfers of traced money that could be taken for something
+// else.
+func (b *builder) traced() map[tracer.TransferID]bool {
+	ids := make(map[tracer.TransferID]bool)
+	add := func(entry int) {
+		e := &b.w.Entries[entry]
+		if t := b.w.Store.Transfer(b.w.Rows[entry]); !b.chain.Known(t.Asset) || b.small(t.Asset, &e.Amount, e.Time) {
+			ids[t.ID()] = true
+		}
+	}
+	for i := range b.w.Books.Receipts {
+		add(b.w.Books.Receipts[i].Entry)
+	}
+	for i := range b.w.Books.Moves {
+		add(b.w.Books.Moves[i].Entry)
+	}
+	return ids
+}
+
+// small reports whether an amount is less than a payment. Nobody is asked for a
+// price for that.
+func (b *builder) small(a tracer.Asset, amount *uint256.Int, time uint64) bool {
+	if usd, _, ok := b.Prices.Given(a, amount, time); ok {
+		return usd < dust
+	}
+	return a.Kind == tracer.Native && amount.Lt(dustCoin)
+}
+
+// watch goes through the transfers of one wallet.
+func (l *lookout) watch(wallet uint32, traced map[tracer.TransferID]bool) {
+	first := len(l.sees)
+	dealt := make(map[[4]byte][]common.Address) // whom it paid or was paid by, by what screens show
+	for n, r := range l.store.RowsOf(wallet) {
+		other := r.From ^ r.To ^ wallet
+		asset := l.store.Asset(r.Asset)
+		switch known := l.b.chain.Known(asset); {
+		case r.Kind == tracer.KindFee || r.From == r.To:
+			continue
+		case known && !r.Amount.IsZero() && !l.b.small(asset, &r.Amount, r.Time):
+			a := l.store.Wallet(other).Address
+			k := shownDigits(a)
+			if !slices.Contains(dealt[k], a) {
+				dealt[k] = append(dealt[k], a)
+			}
+			continue
+		}
+		if t := l.store.Transfer(n); !traced[t.ID()] {
+			l.sees = append(l.sees, sight{wallet: wallet, other: other, row: n, move: r})
+		}
+	}
+	for i := first; i < len(l.sees); i++ {
+		a := l.store.Wallet(l.sees[i].other).Address
+		for _, real := range dealt[shownDigits(a)] {
+			if tracer.LookAlike(a, real) && l.sees[i].alike == (common.Address{}) {
+				l.sees[i].alike = real
+			}
+		}
+	}
+}
+
+// shownDigits are what most screens show of an address; see [tracer.LookAlike].
+func shownDigits(a common.Address) [4]byte { return [4]byte{a[0], a[1], a[18], a[19]} }
+
+// reason says why a transfer is not counted; empty: it is money, if little.
+func (l *lookout) reason(s *sight) string {
+	asset := l.store.Asset(s.move.Asset)
+	claim, _ := l.b.Tokens.Of(asset)
+	crowd := len(l.given[gift{s.move.Tx, s.move.Asset}]) > many
+	if l.b.Known != nil {
+		crowd = crowd || l.b.Known.Receivers(l.store.Tx(s.move.Tx), asset) > many
+	}
+	switch known := l.b.chain.Known(asset); {
+	case s.move.Kind == tracer.KindNFT:
+		return collectible
+	case s.move.Amount.IsZero():
+		return zeroTransfer
+	case !known && claim.ReadsAs != "":
+		return counterfeit
+	case !known && crowd:
+		return airdropped
+	case !known:
+		return unvaluedToken
+	case s.alike != common.Address{}:
+		return lookAlike
+	case crowd && s.move.To == s.wallet:
+		return dusting
+	}
+	return ""
+}
+
+// unlisted returns the tokens of a report that the chain table does not have, as
+// many as are asked what they are: those that traced money is in first, then those
+// that its wallets saw most often.
+func unlisted(in Input) []tracer.Asset {
+	b := &builder{Input: in, w: in.Walk, chain: &in.Walk.Chain}
+	seen := make(map[tracer.Asset]int)
+	l := b.lookout()
+	for i := range l.sees {
+		seen[l.store.Asset(l.sees[i].move.Asset)]++
+	}
+	for a := range b.tracedTokens() {
+		seen[a] = l.store.Len() + 1
+	}
+	maps.DeleteFunc(seen, func(a tracer.Asset, _ int) bool { return a.Token == common.Address{} || b.chain.Known(a) })
+	list := slices.SortedFunc(maps.Keys(seen), func(x, y tracer.Asset) int {
+		return cmp.Or(cmp.Compare(seen[y], seen[x]), x.Compare(y))
+	})
+	return list[:min(len(list), mostTokens)]
+}
+
+// crowds returns transactions in which something of no value, or next to none, came
+// to a wallet of the report, and in which it may have come to many: the first of each
+// token, and of each sender. Who has read them whole knows.
+func crowds(in Input) []common.Hash {
+	const most = 40
+	b := &builder{Input: in, w: in.Walk, chain: &in.Walk.Chain}
+	type from struct {
+		sender uint32
+		asset  tracer.Asset
+	}
+	seen := make(map[from]bool)
+	var out []common.Hash
+	l := b.lookout()
+	for i := range l.sees {
+		s := &l.sees[i]
+		asset := l.store.Asset(s.move.Asset)
+		k := from{asset: asset}
+		if b.chain.Known(asset) {
+			k.sender = s.other
+		}
+		tx := l.store.Tx(s.move.Tx)
+		if s.move.To == s.wallet && s.move.Kind != tracer.KindNFT && !s.move.Amount.IsZero() && !seen[k] && !slices.Contains(out, tx) && len(out) < most {
+			seen[k] = true
+			out = append(out, tx)
+		}
+	}
+	return out
+}
+
+// tracedTokens are the tokens of the books that the chain table does not have.
+func (b *builder) tracedTokens() map[tracer.Asset]bool {
+	out := make(map[tracer.Asset]bool)
+	for n, t := range b.w.Books.Totals {
+		if a := b.w.Store.Asset(uint32(n)); t != (ledger.Total{}) && a.Kind == tracer.ERC20 && !b.chain.Known(a) {
+			out[a] = true
+		}
+	}
+	return out
+}
+
+// uncounted writes down what was seen beside the money, and the tokens in it.
+func (b *builder) uncounted(r *Report) {
+	l := b.lookout()
+	seen := make(map[tracer.Asset]int)
+	for a := range b.tracedTokens() {
+		seen[a] = 0
+	}
+	var rows []*Uncounted
+	var row *Uncounted
+	by := make(map[string]*Uncounted) // of one wallet, by reason
+	r.Uncounted = []Uncounted{}
+	flush := func() {
+		for _, reason := range uncountedReasons {
+			if row = by[reason]; row != nil {
+				rows = append(rows, row)
+			}
+		}
+		clear(by)
+	}
+	for i := range l.sees {
+		s := &l.sees[i]
+		if i > 0 && l.sees[i-1].wallet != s.wallet {
+			flush()
+		}
+		reason := l.reason(s)
+		if reason == "" {
+			continue
+		}
+		asset := l.store.Asset(s.move.Asset)
+		if !b.chain.Known(asset) {
+			seen[asset]++
+		}
+		if row = by[reason]; row == nil {
+			row = &Uncounted{Address: tracer.Hex(l.store.Wallet(s.wallet).Address), Chain: b.chainID(), Reason: reason, First: stamp(s.move.Time)}
+			by[reason] = row
+		}
+		row.Transfers++
+		row.Last = stamp(s.move.Time)
+		if len(row.Samples) < mostSamples {
+			row.Samples = append(row.Samples, l.sample(s))
+		}
+	}
+	flush()
+	hop := make(map[string]int)
+	for i := range r.Wallets {
+		hop[r.Wallets[i].Address] = r.Wallets[i].Hop
+	}
+	slices.SortStableFunc(rows, func(x, y *Uncounted) int {
+		return cmp.Or(cmp.Compare(hop[x.Address], hop[y.Address]), cmp.Compare(x.Address, y.Address))
+	})
+	for _, u := range rows {
+		r.Uncounted = append(r.Uncounted, *u)
+	}
+	r.Tokens = []Token{}
+	for _, a := range slices.SortedFunc(maps.Keys(seen), tracer.Asset.Compare) {
+		t := Token{Asset: a.String(), Transfers: seen[a], Traced: b.tracedTokens()[a]}
+		claim, asked := b.Tokens.Of(a)
+		t.Asked, t.Name, t.Symbol, t.ReadsAs = asked, clean(claim.Name, token.MostText), clean(claim.Symbol, token.MostText), claim.ReadsAs
+		if claim.Known {
+			t.Decimals = &claim.Decimals
+		}
+		r.Tokens = append(r.Tokens, t)
+	}
+}
+
+// sample writes down one transfer.
+func (l *lookout) sample(s *sight) Sample {
+	t := l.store.Transfer(s.row)
+	out := Sample{
+		Block: t.Block, Time: stamp(t.Time), Tx: t.Tx.Hex(), Position: t.Position, Asset: t.Asset.String(), Symbol: "token",
+		From: tracer.Hex(t.From), To: tracer.Hex(t.To), Amount: t.Amount.Dec(),
+	}
+	if symbol, decimals, ok := l.b.chain.Describe(t.Asset); ok {
+		out.Symbol, out.Readable = symbol, tracer.Readable(&t.Amount, decimals)
+	}
+	if claim, ok := l.b.Tokens.Of(t.Asset); ok {
+		out.Claim = clean(claim.Symbol, token.MostText)
+	}
+	if s.alike != (common.Address{}) {
+		out.LookAlike = tracer.Hex(s.alike)
+	}
+	return out
+}
+
+// says is what a token that the chain table does not have says of itself, in
+// words to follow an amount of it; empty for others.
+func (r *Report) says(asset, amount string) string {
+	i, ok := slices.BinarySearchFunc(r.Tokens, asset, func(t Token, a string) int { return cmp.Compare(t.Asset, a) })
+	if !ok {
+		return ""
+	}
+	t := &r.Tokens[i]
+	said := cmp.Or(t.Symbol, t.Name)
+	if said == "" {
+		return " (a token that does not say what it is)"
+	}
+	v, err := uint256.FromDecimal(amount)
+	if err != nil || t.Decimals == nil {
+		return fmt.Sprintf(" (it says it is “%s”)", said)
+	}
+	return fmt.Sprintf(" (it says it is “%s”, and that this is %s)", said, grouped(tracer.Readable(v, *t.Decimals), 6))
+}
