@@ -308,6 +308,8 @@
     "exits.csv": ["For the police and for exchanges", "Each service that the money reached, with addresses and amounts. Opens in Excel."],
     "transfers.csv": ["For an investigator", "Every movement of the victim’s money, with its transaction. Opens in Excel."],
     "wallets.csv": ["For an investigator", "Every wallet that the money touched. Opens in Excel."],
+    "uncounted.csv": ["For an investigator", "What came to the wallets and is no money, and why. Opens in Excel."],
+    "tokens.csv": ["For an investigator", "Tokens of unknown value, and what they say of themselves. Opens in Excel."],
     "clusters.csv": ["For an investigator", "Wallets that likely act as one, and why. Opens in Excel."],
     "report.xlsx": ["For an investigator", "All tables in one workbook for Excel."],
     "diff.json": ["For an investigator", "What changed since the report before, for a program."],

@@ -38,10 +38,7 @@ type Input struct {
 // Build writes a walk down as a report. It is pure: the same input gives the
 // same report.
 func Build(in Input) *Report {
-	b := &builder{Input: in, w: in.Walk, chain: &in.Walk.Chain, seed: make(map[tracer.Wallet]bool)}
-	for _, s := range b.w.Seeds {
-		b.seed[s.Wallet] = true
-	}
+	b := newBuilder(in)
 	r := &Report{
 		Schema: Schema,
 		Tool:   Tool{"scamtrace", in.Version},
@@ -126,6 +123,14 @@ type flow struct {
 	usd             dollars
 	n               int
 	first, last     uint64
+}
+
+func newBuilder(in Input) *builder {
+	b := &builder{Input: in, w: in.Walk, chain: &in.Walk.Chain, seed: make(map[tracer.Wallet]bool)}
+	for _, s := range b.w.Seeds {
+		b.seed[s.Wallet] = true
+	}
+	return b
 }
 
 // usd is the value of an amount in whole cents.

@@ -87,8 +87,10 @@ func writers() []writer {
 		{"graph.graphml", sure(graphML)},
 		{"report.html", page},
 		{"report.json", func(r *Report) ([]byte, error) { return appendJSON(nil, r) }},
+		{"tokens.csv", sure(tokensCSV)},
 		{"transfers.csv", sure(transfersCSV)},
 		{"transfers.parquet", transfersParquet},
+		{"uncounted.csv", sure(uncountedCSV)},
 		{"wallets.csv", sure(walletsCSV)},
 	}
 }

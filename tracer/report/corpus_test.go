@@ -278,6 +278,22 @@ var readers = map[string]func(*Report, []byte) error{
 		}
 		return slices.Index(header("clusters.csv"), "detail"), want
 	}),
+	"tokens.csv": cells(func(r *Report) (int, []string) {
+		var want []string
+		for _, t := range r.Tokens {
+			want = append(want, t.Name)
+		}
+		return slices.Index(header("tokens.csv"), "name"), want
+	}),
+	"uncounted.csv": cells(func(r *Report) (int, []string) {
+		var want []string
+		for _, u := range r.Uncounted {
+			for _, s := range u.Samples {
+				want = append(want, s.Claim)
+			}
+		}
+		return slices.Index(header("uncounted.csv"), "sample_claim"), want
+	}),
 	"graph.graphml": readGraphML,
 	"graph.gexf":    readGEXF,
 	"graph.dot":     readDOT,

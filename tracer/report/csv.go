@@ -124,6 +124,32 @@ func clustersCSV(r *Report) []byte {
 	})
 }
 
+func tokensCSV(r *Report) []byte {
+	return table("asset asked name symbol decimals reads_as traced transfers_not_counted", func(put func(...string)) {
+		for i := range r.Tokens {
+			t := &r.Tokens[i]
+			decimals := ""
+			if t.Decimals != nil {
+				decimals = number(int(*t.Decimals))
+			}
+			put(t.Asset, strconv.FormatBool(t.Asked), t.Name, t.Symbol, decimals, t.ReadsAs, strconv.FormatBool(t.Traced), number(t.Transfers))
+		}
+	})
+}
+
+func uncountedCSV(r *Report) []byte {
+	return table("chain address reason transfers first_utc last_utc sample_block sample_time_utc sample_tx_hash sample_position sample_from sample_to sample_asset sample_symbol sample_claim sample_amount_raw sample_amount sample_look_alike", func(put func(...string)) {
+		for i := range r.Uncounted {
+			u := &r.Uncounted[i]
+			for n := range u.Samples {
+				s := &u.Samples[n]
+				put(u.Chain, u.Address, u.Reason, number(u.Transfers), u.First, u.Last, strconv.FormatUint(s.Block, 10), s.Time, s.Tx, s.Position, s.From, s.To,
+					s.Asset, s.Symbol, s.Claim, s.Amount, s.Readable, s.LookAlike)
+			}
+		}
+	})
+}
+
 // readable writes base units of a total with the asset's decimals.
 func (t *AssetTotal) readable(units string) string {
 	v, err := uint256.FromDecimal(units)

@@ -7,6 +7,7 @@
 //
 //	report.html        one page for people: outcome, what to do, drawing, tables, method
 //	exits.csv, wallets.csv, clusters.csv, transfers.csv
+//	uncounted.csv, tokens.csv: what is in no sum, and what tokens say of themselves
 //	transfers.parquet  for Athena and the like; addresses and hashes are bytes
 //	graph.graphml, graph.gexf, graph.dot
 //	manifest.json      every file's SHA-256, and what the report depends on

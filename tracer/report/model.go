@@ -319,6 +319,7 @@ type Token struct {
 	Symbol    string `json:"symbol" is:"text? 64"`            // as it says
 	Decimals  *uint8 `json:"decimals"`                        // as it says; null when it does not, or nothing sane
 	ReadsAs   string `json:"readsAs,omitempty" is:"text? 32"` // the symbol in the chain table that its name or symbol reads as, though it is another contract
+	Real      string `json:"real,omitempty" is:"asset?"`      // that one: CAIP-19
 	Traced    bool   `json:"traced"`                          // reported or followed, and so in the sums of base units
 	Transfers int    `json:"transfers"`                       // that are not counted
 }
@@ -344,8 +345,8 @@ type Sample struct {
 	Asset     string `json:"asset" is:"asset"`                  // CAIP-19
 	Symbol    string `json:"symbol" is:"text 32"`               // "token" for an asset that is not in the chain table
 	Claim     string `json:"claim,omitempty" is:"text? 64"`     // the symbol that such a token gives itself
-	From      string `json:"from" is:"address"`                 // as the log says; a token can say anything
-	To        string `json:"to" is:"address"`                   // as the log says
+	From      string `json:"from" is:"address?"`                // as the log says; a token can say anything. Who paid reported money is left out
+	To        string `json:"to" is:"address?"`                  // as the log says; likewise
 	Amount    string `json:"amount" is:"units"`                 // base units; of a collectible, its number
 	Readable  string `json:"readable" is:"decimal?"`            // with the asset's decimals; empty when they are not known
 	LookAlike string `json:"lookAlike,omitempty" is:"address?"` // the address that the wallet dealt with and that the other one here resembles

@@ -69,6 +69,7 @@ type pageView struct {
 	Clusters                       []clusterPart
 	Transfers                      []Transfer
 	Conversions                    []Conversion
+	Seen                           []seenPart
 	Days                           []day
 	MoreDays                       int
 	Seeds                          []seedRow
@@ -158,6 +159,7 @@ func page(r *Report) ([]byte, error) {
 	v.MoreTransfers = len(r.Transfers) - len(v.Transfers)
 	v.Conversions = r.Conversions[:min(len(r.Conversions), mostConversions)]
 	v.MoreConversions = len(r.Conversions) - len(v.Conversions)
+	v.Seen = sightings(r)
 	v.Days = days(r)
 	if n := len(v.Days) - mostDays; n > 0 {
 		v.Days, v.MoreDays = v.Days[:mostDays], n
@@ -179,8 +181,8 @@ func page(r *Report) ([]byte, error) {
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"addr": spelled, "spelling": spelling, "differs": differing, "dollar": dollar, "role": roleWords, "when": when,
 		"icon":   func(name string) template.HTML { return template.HTML(chart.Icon(name)) },
-		"people": func(a Amount) string { return people(&a) },
-		"traced": func(t Transfer) string { return people(t.amount()) },
+		"people": func(a Amount) string { return r.people(&a) },
+		"traced": func(t Transfer) string { return r.people(t.amount()) },
 		"value":  func(s string) string { return cmp.Or(s, "-1") },
 	}).Parse(pageHTML)
 	if err != nil {

@@ -73,7 +73,7 @@ func todo(r *Report) []step {
 		w := &r.Wallets[i]
 		for n := range w.Held {
 			a := &w.Held[n]
-			at := holding{Address: spelled(w.Address), Amount: people(a)}
+			at := holding{Address: spelled(w.Address), Amount: r.people(a)}
 			at.usd, _ = parseUSD(a.USD)
 			who := issuer(a.Asset, a.Symbol)
 			switch {

@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -56,7 +55,7 @@ type sight struct {
 	other  uint32 // whom it came from or went to
 	row    int
 	move   graphstore.Row
-	alike  common.Address // whom other looks like, of those whom the wallet dealt with; zero: nobody
+	alike  string // whom other looks like, of those whom the wallet dealt with; see [tracer.LookAlike]
 }
 
 // A lookout finds them.
@@ -65,6 +64,9 @@ type lookout struct {
 	store *graphstore.Store
 	sees  []sight // by wallet, then chain order
 	given map[gift]map[uint32]bool
+	drops map[uint32]bool // assets that one transaction gave to many
+
+	payers map[string]bool // of reported money; they are left out, as everywhere in a report
 }
 
 // A gift is one thing given away in one transaction.
@@ -73,7 +75,7 @@ type gift struct{ tx, asset uint32 }
 // lookout finds what the wallets of the report got and sent beside money: of
 // those that are people's, not services or others that thousands deal with.
 func (b *builder) lookout() *lookout {
-	l := &lookout{b: b, store: b.w.Store, given: make(map[gift]map[uint32]bool)}
+	l := &lookout{b: b, store: b.w.Store, given: make(map[gift]map[uint32]bool), drops: make(map[uint32]bool), payers: make(map[string]bool)}
 	if b.Known != nil {
 		l.store = b.Known.Store
 	}
@@ -85,6 +87,11 @@ func (b *builder) lookout() *lookout {
 		_, service := b.Labels.Service(w)
 		if id, ok := l.store.WalletID(w); ok && !service && !b.w.Status(w.Address).Hub {
 			l.watch(id, traced)
+		}
+	}
+	for i := range b.w.Books.Receipts {
+		if r := &b.w.Books.Receipts[i]; !b.assumed(r) && !r.Unseen {
+			l.payers[b.w.Store.Wallet(b.w.Entries[r.Entry].From).Text()] = true
 		}
 	}
 	for i := range l.sees {
@@ -102,7 +109,15 @@ func (b *builder) lookout() *lookout {
 			}
 		}
 	}
+	for g := range l.given {
+		l.drops[g.asset] = l.drops[g.asset] || l.crowd(g)
+	}
 	return l
+}
+
+// crowd reports whether too many got something in a transaction to be paid.
+func (l *lookout) crowd(g gift) bool {
+	return len(l.given[g]) > many || l.b.Known != nil && l.b.Known.Receivers(l.store.Tx(g.tx), l.store.Asset(g.asset)) > many
 }
 
 // traced are the transfers of traced money that could be taken for something
@@ -136,7 +151,7 @@ func (b *builder) small(a tracer.Asset, amount *uint256.Int, time uint64) bool {
 // watch goes through the transfers of one wallet.
 func (l *lookout) watch(wallet uint32, traced map[tracer.TransferID]bool) {
 	first := len(l.sees)
-	dealt := make(map[[4]byte][]common.Address) // whom it paid or was paid by, by what screens show
+	dealt := make(map[string][]string) // whom it paid or was paid by, by what screens show of them
 	for n, r := range l.store.RowsOf(wallet) {
 		other := r.From ^ r.To ^ wallet
 		asset := l.store.Asset(r.Asset)
@@ -144,9 +159,8 @@ func (l *lookout) watch(wallet uint32, traced map[tracer.TransferID]bool) {
 		case r.Kind == tracer.KindFee || r.From == r.To:
 			continue
 		case known && !r.Amount.IsZero() && !l.b.small(asset, &r.Amount, r.Time):
-			a := l.store.Wallet(other).Address
-			k := shownDigits(a)
-			if !slices.Contains(dealt[k], a) {
+			a := l.store.Wallet(other).Text()
+			if k := shorten(a); !slices.Contains(dealt[k], a) {
 				dealt[k] = append(dealt[k], a)
 			}
 			continue
@@ -156,26 +170,17 @@ func (l *lookout) watch(wallet uint32, traced map[tracer.TransferID]bool) {
 		}
 	}
 	for i := first; i < len(l.sees); i++ {
-		a := l.store.Wallet(l.sees[i].other).Address
-		for _, real := range dealt[shownDigits(a)] {
-			if tracer.LookAlike(a, real) && l.sees[i].alike == (common.Address{}) {
-				l.sees[i].alike = real
-			}
+		a := l.store.Wallet(l.sees[i].other).Text()
+		if real := dealt[shorten(a)]; len(real) > 0 && !slices.Contains(real, a) {
+			l.sees[i].alike = real[0]
 		}
 	}
 }
-
-// shownDigits are what most screens show of an address; see [tracer.LookAlike].
-func shownDigits(a common.Address) [4]byte { return [4]byte{a[0], a[1], a[18], a[19]} }
 
 // reason says why a transfer is not counted; empty: it is money, if little.
 func (l *lookout) reason(s *sight) string {
 	asset := l.store.Asset(s.move.Asset)
 	claim, _ := l.b.Tokens.Of(asset)
-	crowd := len(l.given[gift{s.move.Tx, s.move.Asset}]) > many
-	if l.b.Known != nil {
-		crowd = crowd || l.b.Known.Receivers(l.store.Tx(s.move.Tx), asset) > many
-	}
 	switch known := l.b.chain.Known(asset); {
 	case s.move.Kind == tracer.KindNFT:
 		return collectible
@@ -183,13 +188,13 @@ func (l *lookout) reason(s *sight) string {
 		return zeroTransfer
 	case !known && claim.ReadsAs != "":
 		return counterfeit
-	case !known && crowd:
+	case !known && l.drops[s.move.Asset]:
 		return airdropped
 	case !known:
 		return unvaluedToken
-	case s.alike != common.Address{}:
+	case s.alike != "":
 		return lookAlike
-	case crowd && s.move.To == s.wallet:
+	case s.move.To == s.wallet && l.crowd(gift{s.move.Tx, s.move.Asset}):
 		return dusting
 	}
 	return ""
@@ -199,7 +204,7 @@ func (l *lookout) reason(s *sight) string {
 // many as are asked what they are: those that traced money is in first, then those
 // that its wallets saw most often.
 func unlisted(in Input) []tracer.Asset {
-	b := &builder{Input: in, w: in.Walk, chain: &in.Walk.Chain}
+	b := newBuilder(in)
 	seen := make(map[tracer.Asset]int)
 	l := b.lookout()
 	for i := range l.sees {
@@ -220,7 +225,7 @@ func unlisted(in Input) []tracer.Asset {
 // token, and of each sender. Who has read them whole knows.
 func crowds(in Input) []common.Hash {
 	const most = 40
-	b := &builder{Input: in, w: in.Walk, chain: &in.Walk.Chain}
+	b := newBuilder(in)
 	type from struct {
 		sender uint32
 		asset  tracer.Asset
@@ -288,7 +293,7 @@ func (b *builder) uncounted(r *Report) {
 			seen[asset]++
 		}
 		if row = by[reason]; row == nil {
-			row = &Uncounted{Address: tracer.Hex(l.store.Wallet(s.wallet).Address), Chain: b.chainID(), Reason: reason, First: stamp(s.move.Time)}
+			row = &Uncounted{Address: l.store.Wallet(s.wallet).Text(), Chain: b.chainID(), Reason: reason, First: stamp(s.move.Time)}
 			by[reason] = row
 		}
 		row.Transfers++
@@ -313,6 +318,9 @@ func (b *builder) uncounted(r *Report) {
 		t := Token{Asset: a.String(), Transfers: seen[a], Traced: b.tracedTokens()[a]}
 		claim, asked := b.Tokens.Of(a)
 		t.Asked, t.Name, t.Symbol, t.ReadsAs = asked, clean(claim.Name, token.MostText), clean(claim.Symbol, token.MostText), claim.ReadsAs
+		if t.ReadsAs != "" {
+			t.Real = b.real(t.ReadsAs)
+		}
 		if claim.Known {
 			t.Decimals = &claim.Decimals
 		}
@@ -320,12 +328,30 @@ func (b *builder) uncounted(r *Report) {
 	}
 }
 
+// named is the address, or nothing if it paid reported money.
+func (l *lookout) named(a string) string {
+	if l.payers[a] {
+		return ""
+	}
+	return a
+}
+
+// real is the asset of the chain table with a symbol.
+func (b *builder) real(symbol string) string {
+	for _, t := range b.chain.Tokens {
+		if t.Symbol == symbol {
+			return tracer.TokenOf(b.chain.ID, t.Address).String()
+		}
+	}
+	return tracer.NativeOf(b.chain.ID).String()
+}
+
 // sample writes down one transfer.
 func (l *lookout) sample(s *sight) Sample {
 	t := l.store.Transfer(s.row)
 	out := Sample{
-		Block: t.Block, Time: stamp(t.Time), Tx: t.Tx.Hex(), Position: t.Position, Asset: t.Asset.String(), Symbol: "token",
-		From: tracer.Hex(t.From), To: tracer.Hex(t.To), Amount: t.Amount.Dec(),
+		Block: t.Block, Time: stamp(t.Time), Tx: tracer.ShowTx(t.Asset.Chain, t.Tx), Position: t.Position, Asset: t.Asset.String(), Symbol: "token",
+		From: l.named(tracer.Text(t.Asset.Chain, t.From)), To: l.named(tracer.Text(t.Asset.Chain, t.To)), Amount: t.Amount.Dec(), LookAlike: l.named(s.alike),
 	}
 	if symbol, decimals, ok := l.b.chain.Describe(t.Asset); ok {
 		out.Symbol, out.Readable = symbol, tracer.Readable(&t.Amount, decimals)
@@ -333,27 +359,5 @@ func (l *lookout) sample(s *sight) Sample {
 	if claim, ok := l.b.Tokens.Of(t.Asset); ok {
 		out.Claim = clean(claim.Symbol, token.MostText)
 	}
-	if s.alike != (common.Address{}) {
-		out.LookAlike = tracer.Hex(s.alike)
-	}
 	return out
-}
-
-// says is what a token that the chain table does not have says of itself, in
-// words to follow an amount of it; empty for others.
-func (r *Report) says(asset, amount string) string {
-	i, ok := slices.BinarySearchFunc(r.Tokens, asset, func(t Token, a string) int { return cmp.Compare(t.Asset, a) })
-	if !ok {
-		return ""
-	}
-	t := &r.Tokens[i]
-	said := cmp.Or(t.Symbol, t.Name)
-	if said == "" {
-		return " (a token that does not say what it is)"
-	}
-	v, err := uint256.FromDecimal(amount)
-	if err != nil || t.Decimals == nil {
-		return fmt.Sprintf(" (it says it is “%s”)", said)
-	}
-	return fmt.Sprintf(" (it says it is “%s”, and that this is %s)", said, grouped(tracer.Readable(v, *t.Decimals), 6))
 }

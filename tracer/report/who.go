@@ -50,7 +50,7 @@ func (in *Input) left() int {
 // addresses of a report rest on, and which in.Known does not have yet, sorted.
 // Who has read them asks again, until there is nothing new.
 func wanted(in Input) []tracer.Wallet {
-	b := &builder{Input: in, w: in.Walk, chain: &in.Walk.Chain}
+	b := newBuilder(in)
 	return cluster.Wanted(b.people())
 }
 

@@ -1,1 +1,1 @@
-{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"NHb3lfQGCDd0EjkISabTFqNTSWEb6RZKql9zss5PMOgOpk6WjBUdO1gadTClycF6GMm22Ou+0X7j8Tfs6pvqDQ=="}
+{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"AaaNsNlRYbqkXz3Fx/kV0yl58iBnODfoAQ3bXUB92wJegck/YJWLdrlrEw0gvl7yYEIesO2uIScnXeG7CCTtDg=="}
