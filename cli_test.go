@@ -39,7 +39,7 @@ func TestDemo(t *testing.T) {
 		}
 	}
 	files, err := os.ReadDir(dirs[0])
-	if err != nil || len(files) != 12 {
+	if err != nil || len(files) != 14 {
 		t.Fatalf("the bundle has %d files, %v", len(files), err)
 	}
 	for _, f := range files {

@@ -138,6 +138,7 @@ var questions = [][]byte{selectorName, selectorSymbol, selectorDecimals}
 func (q *inquiry) run(ctx context.Context) error {
 	q.found = make(map[common.Address]Claim)
 	for group := range slices.Chunk(q.todo, together) {
+		slices.SortFunc(group, common.Address.Cmp) // so that what is asked depends as little as can be on why
 		parts := make([]part, 0, len(group)*len(questions))
 		for _, a := range group {
 			for which := range questions {
