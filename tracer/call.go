@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/holiman/uint256"
 )
 
 // Newest, as the block of a [Call], is whatever block the node is at.
@@ -49,4 +50,12 @@ type CallSource interface {
 	// requests spent, as Calls does, but here trouble with the node is an error.
 	// No block may be after the pinned one.
 	Times(ctx context.Context, blocks []uint64, most int) ([]uint64, int, error)
+}
+
+// A StateSource is a [Source] that shows what accounts had at old blocks.
+type StateSource interface {
+	// States returns the nonces and balances of native coin that wallets had at
+	// the ends of blocks, one of each for every wallet, and the number of
+	// requests spent, at most most; 0 is no bound.
+	States(ctx context.Context, wallets []common.Address, blocks []uint64, most int) (nonces []uint64, balances []uint256.Int, requests int, err error)
 }

@@ -75,14 +75,21 @@ type Unread struct {
 	Detail string // one clause for people, without addresses of endpoints or keys
 }
 
-// An Answer is what a source found. Whatever was asked and is not in Unread is
-// covered: there, no transfer in the answer means no transfer on the chain.
+// An Answer is what a source found. Coverage is told by what is missing:
+// whatever was asked, up to the pinned block, and is not in Unread is covered,
+// by wallet, part and block; there, no transfer in the answer means no transfer
+// on the chain.
 type Answer struct {
 	// Transfers are in chain order, each once. Beside the transfers of the
 	// wallets they may hold others of the same transactions.
 	Transfers []Transfer
 	Unread    []Unread // sorted by wallet, From, part
-	Requests  int      // spent on this query, retries included
+	// Unchecked is what is covered by the source's word alone, of a source that
+	// compares what it reads with the wallets' balances: here the budget or the
+	// node did not allow it. Sorted as Unread. Sources that never compare, as
+	// their notes say, leave it empty.
+	Unchecked []Unread
+	Requests  int // spent on this query, retries included
 }
 
 // A Source reads the transfers of one chain. Implementations are safe for

@@ -87,12 +87,12 @@ func TestCalls(t *testing.T) {
 				have := balances[account{x.From, tracer.TokenOf(ChainID, tok.Address)}]
 				want = append(want, have.ToBig())
 			}
-			calls = append(calls, aggregateCall{multicall, false, pack("getEthBalance", x.From)})
+			calls = append(calls, aggregateCall{multicall3, false, pack("getEthBalance", x.From)})
 			have := balances[account{x.From, tracer.NativeOf(ChainID)}]
 			want = append(want, have.ToBig())
 		}
 		calls = append(calls, aggregateCall{usdt.Address, true, []byte{9, 9, 9, 9}}, aggregateCall{common.Address{1}, true, []byte{}})
-		out, err := call(node, multicall, pack("aggregate3", calls), block)
+		out, err := call(node, multicall3, pack("aggregate3", calls), block)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,10 +117,10 @@ func TestCalls(t *testing.T) {
 		t.Errorf("only %d balances are not zero", checked)
 	}
 	strict := []aggregateCall{{usdt.Address, false, []byte{9, 9, 9, 9}}}
-	if _, err := call(node, multicall, pack("aggregate3", strict), 5); err == nil {
+	if _, err := call(node, multicall3, pack("aggregate3", strict), 5); err == nil {
 		t.Error("aggregate3 goes on after a call that must not fail")
 	}
-	if out, err := call(dial(t, w, NodeOptions{NoMulticall: true}), multicall, pack("aggregate3", strict), 5); err != nil || len(out) > 0 {
+	if out, err := call(dial(t, w, NodeOptions{NoMulticall: true}), multicall3, pack("aggregate3", strict), 5); err != nil || len(out) > 0 {
 		t.Errorf("without Multicall3: %x, %v", out, err)
 	}
 	if _, err := call(dial(t, w, NodeOptions{NoArchive: true}), usdt.Address, pack("symbol"), 5); err == nil || !strings.Contains(err.Error(), "missing trie node") {

@@ -194,8 +194,8 @@ func (api *stateAPI) GetCode(ctx context.Context, a common.Address, b *rpc.Block
 	if err != nil {
 		return nil, err
 	}
-	if a == multicall && !api.n.opts.NoMulticall {
-		return multicallCode, nil
+	if a == multicall3 && api.n.opts.NoMulticall {
+		return nil, nil
 	}
 	return api.n.w.chain.code(a, n), nil
 }

@@ -77,3 +77,33 @@ func (c *chain) code(a common.Address, block uint64) []byte {
 	}
 	return c.codes[id].bytes
 }
+
+// tokens returns how much of a token an address has after a block: what it had
+// before the first, and every transfer since.
+func (x *index) tokens(a asset, of common.Address, block uint64) *uint256.Int {
+	sum := new(uint256.Int)
+	id, ok := x.c.ids[of]
+	if !ok {
+		return sum
+	}
+	if int(id) < len(x.c.alloc) {
+		*sum = x.c.alloc[id][a]
+	}
+	token, known := x.c.ids[tokenAddress(symbols[a])]
+	end := x.c.firstEvent(x.c.firstTx[block+1])
+	for topic := 1; topic <= 2; topic++ {
+		for _, i := range within(x.topics[topic].of(uint32(id)), 0, end) {
+			e := &x.c.events[i]
+			if !known || e.token != token {
+				continue
+			}
+			switch {
+			case e.kind == evTransfer && topic == 2, e.kind == evDeposit && topic == 1:
+				sum.Add(sum, &e.amount)
+			case e.kind == evTransfer, e.kind == evWithdrawal && topic == 1:
+				sum.Sub(sum, &e.amount)
+			}
+		}
+	}
+	return sum
+}

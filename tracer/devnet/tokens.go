@@ -114,6 +114,9 @@ var (
 	selectorName     = []byte{0x06, 0xfd, 0xde, 0x03}
 	selectorSymbol   = []byte{0x95, 0xd8, 0x9b, 0x41}
 	selectorDecimals = []byte{0x31, 0x3c, 0xe5, 0x67}
+
+	selectorBalanceOf  = []byte{0x70, 0xa0, 0x82, 0x31} // balanceOf(address)
+	selectorEthBalance = []byte{0x4d, 0x23, 0x01, 0xcc} // getEthBalance(address), of Multicall3
 )
 
 // aggregate3 is the function of Multicall3.
@@ -129,12 +132,13 @@ var aggregate3 = func() abi.Method {
 
 // run returns what a call of an address answers after a block; ok is false if
 // it reverts. An address without code answers everybody with nothing.
-func (c *chain) run(to common.Address, data []byte, block uint64) (out []byte, ok bool) {
-	if len(c.code(to, block)) == 0 {
+func (n *Node) run(to common.Address, data []byte, block uint64) (out []byte, ok bool) {
+	c := n.w.chain
+	if len(c.code(to, block)) == 0 || to == multicall3 && n.opts.NoMulticall {
 		return nil, true
 	}
 	if to == multicall3 {
-		return c.runAll(data, block)
+		return n.runAll(data, block)
 	}
 	says, known := c.speeches[c.ids[to]]
 	if !known || len(data) < 4 {
@@ -147,12 +151,23 @@ func (c *chain) run(to common.Address, data []byte, block uint64) (out []byte, o
 		out = says.symbol
 	case bytes.Equal(data[:4], selectorDecimals):
 		out = says.decimals
+	case bytes.Equal(data[:4], selectorBalanceOf) && len(data) >= 36:
+		for a := usdt; a < assets; a++ { // nobody keeps books of the others
+			if to == tokenAddress(symbols[a]) {
+				b := n.x.tokens(a, common.Address(data[16:36]), block).Bytes32()
+				out = b[:]
+			}
+		}
 	}
 	return out, out != nil
 }
 
-// runAll is Multicall3's aggregate3.
-func (c *chain) runAll(data []byte, block uint64) (out []byte, ok bool) {
+// runAll is what Multicall3 does: aggregate3 and getEthBalance.
+func (n *Node) runAll(data []byte, block uint64) (out []byte, ok bool) {
+	if bytes.HasPrefix(data, selectorEthBalance) && len(data) >= 36 {
+		b := n.x.balance(common.Address(data[16:36]), block).Bytes32()
+		return b[:], true
+	}
 	args, ok := bytes.CutPrefix(data, aggregate3.ID)
 	if !ok {
 		return nil, false
@@ -177,7 +192,7 @@ func (c *chain) runAll(data []byte, block uint64) (out []byte, ok bool) {
 	}
 	results := make([]result, len(in.Calls))
 	for i, q := range in.Calls {
-		r, ok := c.run(q.Target, q.CallData, block)
+		r, ok := n.run(q.Target, q.CallData, block)
 		if !ok && !q.AllowFailure {
 			return nil, false
 		}
@@ -208,7 +223,7 @@ func (api *stateAPI) Call(ctx context.Context, m message, b *rpc.BlockNumberOrHa
 	if data == nil {
 		data = m.Data
 	}
-	out, ok := api.n.w.chain.run(m.To, data, n)
+	out, ok := api.n.run(m.To, data, n)
 	if !ok {
 		return nil, &revert{rpcError{3, "execution reverted"}}
 	}

@@ -45,11 +45,42 @@ func (s *Source) Calls(ctx context.Context, calls []tracer.Call, most int) ([]tr
 	if err != nil {
 		return nil, 0, err
 	}
+	out, err := s.calls(ctx, p, calls)
+	return out, spent.count(), err
+}
+
+// mostCalldata is how many bytes the calls of a request may have in all, when
+// they are more than one: geth takes five megabytes.
+const mostCalldata = 1 << 20
+
+func (s *Source) calls(ctx context.Context, p *purse, calls []tracer.Call) ([]tracer.Reply, error) {
 	out := make([]tracer.Reply, len(calls))
-	todo := make([]int, len(calls))
-	for i := range todo {
-		todo[i] = i
+	at := 0
+	next := func() (part []int) {
+		size := 0
+		for most := s.c.batchSize(); at < len(calls) && len(part) < most; at++ {
+			if size += 2 * len(calls[at].Data); size > mostCalldata && len(part) > 0 {
+				break
+			}
+			part = append(part, at)
+		}
+		return part
 	}
+	if err := s.some(ctx, p, calls, next(), out); err != nil { // alone, for what it teaches
+		return nil, err
+	}
+	var rest [][]int
+	for at < len(calls) {
+		rest = append(rest, next())
+	}
+	if err := each(len(rest), func(i int) error { return s.some(ctx, p, calls, rest[i], out) }); err != nil {
+		return nil, err
+	}
+	return out, context.Cause(ctx)
+}
+
+// some makes calls in one request, or in as many as the endpoint wants.
+func (s *Source) some(ctx context.Context, p *purse, calls []tracer.Call, todo []int, out []tracer.Reply) error {
 	for len(todo) > 0 {
 		n := min(len(todo), s.c.batchSize())
 		left, err := s.run(ctx, p, calls, todo[:n], out)
@@ -57,7 +88,7 @@ func (s *Source) Calls(ctx context.Context, calls []tracer.Call, most int) ([]tr
 		case err == nil:
 			s.c.worked(n)
 		case !ok:
-			return nil, spent.count(), budget(err)
+			return budget(err)
 		case n > 1 && (e.kind == kindBatch || e.kind == kindDense || e.kind == kindUnusable || e.kind == kindUnknown):
 			s.c.tooBig(n, e.kind)
 			todo = append(left, todo[n:]...)
@@ -69,7 +100,7 @@ func (s *Source) Calls(ctx context.Context, calls []tracer.Call, most int) ([]tr
 		}
 		todo = todo[n:]
 	}
-	return out, spent.count(), nil
+	return nil
 }
 
 // run makes some calls in one request, and those with passing trouble again.

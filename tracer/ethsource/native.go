@@ -323,17 +323,22 @@ func (s *Source) fetchReceipts(ctx context.Context, p *purse, txs []common.Hash)
 		if r == nil || r.Tx != txs[i] {
 			return s.c.unusable("it does not show the receipt of a transaction of the chain")
 		}
-		for k := range r.Logs {
-			l := &r.Logs[k]
-			if l.Tx != r.Tx || l.Hash != r.Hash || l.Block != uint64(r.Block) || k > 0 && l.Index <= r.Logs[k-1].Index {
-				return s.c.unusable("it shows a receipt with logs of elsewhere")
-			}
-		}
-		return s.agree(uint64(r.Block), r.Hash)
+		return s.whole(r)
 	}); err != nil {
 		return nil, err
 	}
 	return out, s.prices(ctx, p, out)
+}
+
+// whole looks at the logs of a receipt, and at its block.
+func (s *Source) whole(r *receipt) error {
+	for k := range r.Logs {
+		l := &r.Logs[k]
+		if l.Tx != r.Tx || l.Hash != r.Hash || l.Block != uint64(r.Block) || k > 0 && l.Index <= r.Logs[k-1].Index {
+			return s.c.unusable("it shows a receipt with logs of elsewhere")
+		}
+	}
+	return s.agree(uint64(r.Block), r.Hash)
 }
 
 // prices fills in what gas cost where receipts do not say, as those of before

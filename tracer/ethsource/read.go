@@ -37,8 +37,9 @@ func (s *Source) Transfers(ctx context.Context, q tracer.Query) (tracer.Answer, 
 		r.of[p.Wallet] = append(r.of[p.Wallet], p)
 	}
 	err := r.run(ctx, q.MaxRequests, spent)
-	ans := tracer.Answer{Transfers: tracer.SortTransfers(r.ts), Unread: r.within(tidy(r.unread)), Requests: spent.count()}
-	return ans, err
+	return tracer.Answer{
+		Transfers: tracer.SortTransfers(r.ts), Unread: r.within(tidy(r.unread)), Unchecked: r.within(tidy(r.unchecked)), Requests: spent.count(),
+	}, err
 }
 
 // A reading is one query under way.
@@ -54,6 +55,8 @@ type reading struct {
 	total   uint64                    // blocks
 	done    uint64                    // of these
 	blind   error                     // why moves of native coin are not read any more
+
+	unchecked []tracer.Unread // read, and not compared with balances
 }
 
 func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
@@ -68,12 +71,13 @@ func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
 	for _, b := range blocks {
 		r.total += b.to - b.from + 1
 	}
-	from, err := inOrder(ctx, newPurse(budget-witnessCalls, spent), blocks, r.logs, r.plan, r.keep)
+	from, err := inOrder(ctx, newPurse(r.forReading(budget), spent), blocks, r.logs, r.plan, r.keep)
 	if e, ok := errors.AsType[*cutError](err); ok {
 		from, err = e.from, e.err
 	}
 	if ctx.Err() != nil {
 		r.rest(from, context.Cause(ctx))
+		r.unsure(r.claims(), context.Cause(ctx))
 		return context.Cause(ctx)
 	}
 	e, ok := errors.AsType[*nodeError](err)
@@ -83,7 +87,18 @@ func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
 		r.mu.Unlock()
 		from = 0 // nobody knows which of the two was read before
 	}
-	if nothing := errors.Is(err, tracer.ErrBudget) && from == blocks[0].from; !nothing && !(ok && e.gone()) {
+	if err != nil {
+		r.rest(from, err)
+	}
+	switch {
+	case errors.Is(err, tracer.ErrBudget) && from == blocks[0].from: // nothing was read
+	case ok && e.gone():
+		r.unsure(r.claims(), err)
+	default:
+		if !r.prove(ctx, budget, spent) {
+			r.rest(0, context.Cause(ctx)) // it was read in time, and will be again
+			return context.Cause(ctx)
+		}
 		left := 0
 		if budget > 0 {
 			left = budget - spent.count()
@@ -91,13 +106,13 @@ func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
 		bad := r.witness(ctx, newPurse(left, spent))
 		// What cannot be asked speaks against nothing.
 		if e, ok := errors.AsType[*nodeError](bad); bad != nil && ctx.Err() == nil && !errors.Is(bad, tracer.ErrBudget) && !(ok && e.gone()) {
-			from, err = 0, bad
+			err = bad
+			r.rest(0, err)
 		}
 	}
 	if err == nil {
 		return nil
 	}
-	r.rest(from, err)
 	if errors.Is(err, tracer.ErrWrongChain) || errors.Is(err, tracer.ErrReorg) || down(err) {
 		return err
 	}
@@ -137,7 +152,8 @@ func union(spans []tracer.Span) []stretch {
 // rest records that from a block on nothing was read, and drops what was.
 func (r *reading) rest(from uint64, err error) {
 	r.ts = slices.DeleteFunc(r.ts, func(t tracer.Transfer) bool { return t.Block >= from })
-	r.unread = slices.DeleteFunc(r.unread, func(u tracer.Unread) bool { return u.Reason != tracer.ReasonCrowded && u.From >= from })
+	late := func(u tracer.Unread) bool { return u.Reason != tracer.ReasonCrowded && u.From >= from }
+	r.unread, r.unchecked = slices.DeleteFunc(r.unread, late), slices.DeleteFunc(r.unchecked, late)
 	for _, p := range r.spans {
 		if p.To = min(p.To, r.end(p.Wallet)); p.To >= max(p.From, from) {
 			r.miss(tracer.Span{Wallet: p.Wallet, From: max(p.From, from), To: p.To}, tracer.PartAll, err)

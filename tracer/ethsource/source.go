@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"scamtrace/tracer"
+	"scamtrace/tracer/balance"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
@@ -76,6 +77,8 @@ type Source struct {
 	byBlock string // the method that traces a block, if there is one
 	archive bool   // old states
 
+	balances *balance.Checker
+
 	logs   *window // of eth_getLogs
 	traced *window // of trace_filter
 
@@ -107,7 +110,7 @@ func Open(ctx context.Context, chain tracer.Chain, endpoint string, o Options) (
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{c: c, chain: chain, logs: newWindow(anyWidth), traced: newWindow(anyWidth),
+	s := &Source{c: c, chain: chain, balances: balance.New(chain), logs: newWindow(anyWidth), traced: newWindow(anyWidth),
 		group: maxTopics, inner: traceMethods[0], told: never, blocks: make(map[uint64]*block)}
 	p := newPurse(0, new(counter))
 	if err := s.pin(ctx, p, o.Pin); err != nil {

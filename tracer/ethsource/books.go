@@ -1,0 +1,364 @@
+package ethsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"scamtrace/tracer"
+	"scamtrace/tracer/balance"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/rpc"
+)
+
+// A node that leaves out or changes logs of what others sent to a wallet
+// contradicts nothing else that is read. The wallet's balance does: what is
+// read is compared with balances, what differs is asked for again, then looked
+// up in receipts, and what then still differs is reported.
+
+// checks reports whether the node can show what wallets had.
+func (s *Source) checks() bool { return s.archive }
+
+// claims are what was read whole of the spans, by kind.
+func (r *reading) claims() []balance.Claim {
+	if !r.checks() {
+		return nil
+	}
+	unread := make(map[common.Address][]tracer.Unread)
+	for _, u := range r.unread {
+		unread[u.Wallet] = append(unread[u.Wallet], u)
+	}
+	var out []balance.Claim
+	for _, p := range r.spans {
+		p.To = min(p.To, r.end(p.Wallet))
+		for _, u := range unread[p.Wallet] { // all of it from a block on, as rest and keep leave it
+			if u.Part == tracer.PartAll && u.From <= p.To && u.To >= p.From {
+				p.To = max(u.From, 1) - 1
+			}
+		}
+		c := balance.Claim{Span: p, Tokens: true, Native: true}
+		for _, u := range unread[p.Wallet] {
+			if u.From <= p.To && u.To >= p.From {
+				c.Tokens = c.Tokens && u.Part != tracer.PartTokens
+				c.Native = c.Native && u.Part == tracer.PartTokens
+			}
+		}
+		if p.From <= p.To {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// forReading is how much of a budget the reading may take, so that something is
+// left to compare with; 0 is no bound.
+func (r *reading) forReading(budget int) int {
+	if budget <= 0 {
+		return 0
+	}
+	return budget - witnessCalls - min(r.balances.Cost(r.claims()), budget/8)
+}
+
+// unsure records that what was read was not compared with balances.
+func (r *reading) unsure(claims []balance.Claim, err error) {
+	for _, c := range claims {
+		r.unchecked = append(r.unchecked, tracer.Unread{Span: c.Span, Part: tracer.PartAll, Reason: reason(tracer.PartAll, err), Detail: err.Error()})
+	}
+}
+
+// A payer is the node of a [balance.Checker], paid from a purse.
+type payer struct {
+	*Source
+	p     *purse
+	spent *counter
+}
+
+func (n payer) Calls(ctx context.Context, calls []tracer.Call, most int) ([]tracer.Reply, int, error) {
+	before := n.spent.count()
+	out, err := n.calls(ctx, n.p, calls)
+	return out, n.spent.count() - before, err
+}
+
+// leastMending is how many requests mending may take however little was read;
+// beyond that it may take as many as reading did.
+const leastMending = 1000
+
+// prove compares what was read with balances and mends what differs. It reports
+// whether it came to its end before ctx did.
+func (r *reading) prove(ctx context.Context, budget int, spent *counter) bool {
+	claims := r.claims()
+	if len(claims) == 0 {
+		return ctx.Err() == nil
+	}
+	left := math.MaxInt / 4
+	if budget > 0 {
+		left = budget - witnessCalls - spent.count()
+	}
+	if left <= 0 {
+		r.unsure(claims, tracer.ErrBudget)
+		return ctx.Err() == nil
+	}
+	read := spent.count()
+	node := payer{r.Source, newPurse(left, spent), spent}
+	wrong, unchecked, n, err := r.balances.Check(ctx, node, claims, r.ts, left)
+	r.unchecked = append(r.unchecked, unchecked...)
+	if err != nil || len(wrong) == 0 {
+		return err == nil
+	}
+	m := &mending{reading: r, claims: claims}
+	if m.left = min(left-n, max(leastMending, read)); m.left > 0 {
+		m.payer = payer{r.Source, newPurse(m.left, spent), spent}
+		if wrong, err = m.mend(ctx, wrong); ctx.Err() != nil {
+			return false
+		}
+		if err != nil && !errors.Is(err, tracer.ErrBudget) {
+			m.failed = err
+		}
+	}
+	m.report(wrong)
+	return ctx.Err() == nil
+}
+
+// A mending looks again for what does not add up.
+type mending struct {
+	*reading
+	payer  payer
+	claims []balance.Claim
+	left   int
+	failed error // why it did not come to its end
+}
+
+// again compares anew, with balances that are known.
+func (m *mending) again(ctx context.Context) ([]balance.Mismatch, error) {
+	m.ts = tracer.SortTransfers(m.ts)
+	wrong, _, _, err := m.balances.Check(ctx, m.payer, m.claims, m.ts, 0)
+	return wrong, err
+}
+
+// mend returns what still does not add up, as narrow as it is known.
+func (m *mending) mend(ctx context.Context, wrong []balance.Mismatch) ([]balance.Mismatch, error) {
+	// Most nodes that leave something out do not do it twice.
+	wide := min(m.logs.size(), math.MaxInt64)
+	for _, width := range []uint64{wide, 1} {
+		narrow, err := m.narrow(ctx, wrong, width)
+		if err != nil {
+			return wrong, err
+		}
+		if wrong = narrow; width == 1 {
+			err = m.fromReceipts(ctx, wrong)
+		} else {
+			err = m.fromLogs(ctx, wrong)
+		}
+		if err != nil && (ctx.Err() != nil || errors.Is(err, tracer.ErrBudget)) {
+			return wrong, err
+		}
+		m.failed = err
+		if wrong, err = m.again(ctx); err != nil || len(wrong) == 0 {
+			return wrong, err
+		}
+	}
+	narrow, err := m.narrow(ctx, wrong, 1)
+	if err != nil {
+		return wrong, err
+	}
+	return narrow, nil
+}
+
+func (m *mending) narrow(ctx context.Context, wrong []balance.Mismatch, width uint64) ([]balance.Mismatch, error) {
+	before := m.payer.spent.count()
+	narrow, _, err := m.balances.Narrow(ctx, m.payer, wrong, m.ts, width, m.left)
+	m.left -= m.payer.spent.count() - before
+	return narrow, err
+}
+
+// fromLogs asks for the logs of blocks again. Where the two answers differ, the
+// receipts tell.
+func (m *mending) fromLogs(ctx context.Context, wrong []balance.Mismatch) error {
+	var spans []tracer.Span
+	for _, w := range wrong {
+		if w.Asset.Kind != tracer.Native || w.To >= m.toldFrom() {
+			spans = append(spans, w.Span)
+		}
+	}
+	if len(spans) == 0 {
+		return nil
+	}
+	have := make(map[tracer.TransferID]tracer.Transfer)
+	for _, t := range m.ts {
+		t.Time = 0
+		have[t.ID()] = t
+	}
+	var txs []common.Hash
+	seen := make(map[tracer.TransferID]bool)
+	blocks := union(spans)
+	_, err := inOrder(ctx, m.payer.p, blocks, m.logs, func(b stretch) func(context.Context, *purse) (page, error) {
+		var wallets []common.Address
+		for _, p := range m.spans {
+			if p.From <= b.to && p.To >= b.from {
+				wallets = append(wallets, p.Wallet)
+			}
+		}
+		wallets = slices.Compact(wallets)
+		return func(ctx context.Context, p *purse) (page, error) { return m.tokens(ctx, p, wallets, b) }
+	}, func(b stretch, got page) error {
+		m.logs.answered(b, got.logs)
+		for _, t := range got.ts {
+			if !m.asked(t.From, t.Block) && !m.asked(t.To, t.Block) {
+				continue
+			}
+			seen[t.ID()] = true
+			t.Time = 0
+			if have[t.ID()] != t {
+				txs = append(txs, t.Tx)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	within := func(n uint64) bool {
+		return slices.ContainsFunc(blocks, func(b stretch) bool { return b.from <= n && n <= b.to })
+	}
+	for i := range m.ts {
+		if t := &m.ts[i]; inLog(t) && !seen[t.ID()] && within(t.Block) {
+			txs = append(txs, t.Tx)
+		}
+	}
+	rs, err := m.fetchReceipts(ctx, m.payer.p, txs)
+	if err != nil {
+		return err
+	}
+	return m.rebuild(ctx, rs, nil)
+}
+
+// inLog reports whether it is a log that tells a transfer.
+func inLog(t *tracer.Transfer) bool { return t.Kind == tracer.KindToken || t.Kind == tracer.KindNFT }
+
+// rebuild puts what receipts tell in the place of what the logs of their
+// transactions, and all logs of some blocks, told.
+func (m *mending) rebuild(ctx context.Context, rs []*receipt, blocks []uint64) error {
+	of := make(map[common.Hash]bool)
+	told := make(map[common.Hash]bool)
+	var ts []tracer.Transfer
+	for _, r := range rs {
+		of[r.Tx] = true
+		for k := range r.Logs {
+			t, ok := m.transfer(&r.Logs[k])
+			if !ok {
+				continue
+			}
+			if logged(&t) {
+				told[r.Tx] = true
+				m.mu.Lock()
+				m.told = min(m.told, t.Block)
+				m.mu.Unlock()
+			}
+			if m.asked(t.From, t.Block) || m.asked(t.To, t.Block) {
+				ts = append(ts, t)
+			}
+		}
+	}
+	if err := m.times(ctx, m.payer.p, ts); err != nil {
+		return err
+	}
+	m.ts = slices.DeleteFunc(m.ts, func(t tracer.Transfer) bool {
+		_, whole := slices.BinarySearch(blocks, t.Block)
+		return inLog(&t) && (of[t.Tx] || whole)
+	})
+	m.ts = append(once(m.ts, told), ts...)
+	return nil
+}
+
+// fromReceipts reads the blocks in which something does not add up.
+func (m *mending) fromReceipts(ctx context.Context, wrong []balance.Mismatch) error {
+	var blocks []uint64
+	for _, w := range wrong {
+		if w.From == w.To {
+			blocks = append(blocks, w.To)
+		}
+	}
+	slices.Sort(blocks)
+	blocks = slices.Compact(blocks)
+	rs, err := m.blockReceipts(ctx, m.payer.p, blocks)
+	if err != nil {
+		return err
+	}
+	return m.rebuild(ctx, rs, blocks)
+}
+
+// blockReceipts reads all receipts of blocks.
+func (s *Source) blockReceipts(ctx context.Context, p *purse, numbers []uint64) ([]*receipt, error) {
+	of := make([][]*receipt, len(numbers))
+	calls := make([]rpc.BatchElem, len(numbers))
+	for i, n := range numbers {
+		calls[i] = rpc.BatchElem{Method: "eth_getBlockReceipts", Args: []any{hexutil.EncodeUint64(n)}, Result: &of[i]}
+	}
+	err := s.c.sure(ctx, p, calls, func(i int) error {
+		if of[i] == nil {
+			return s.c.unusable("it does not show the receipts of block %d", numbers[i])
+		}
+		for _, r := range of[i] {
+			if r == nil || uint64(r.Block) != numbers[i] {
+				return s.c.unusable("it shows receipts of another block")
+			}
+			if err := s.whole(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if e, ok := errors.AsType[*nodeError](err); ok && (e.kind == kindMissing || e.kind == kindDenied) {
+		blocks, err := s.fetchBlocks(ctx, p, numbers)
+		if err != nil {
+			return nil, err
+		}
+		var txs []common.Hash
+		for _, b := range blocks {
+			for i := range b.Txs {
+				txs = append(txs, b.Txs[i].Hash)
+			}
+		}
+		return s.fetchReceipts(ctx, p, txs)
+	}
+	return slices.Concat(of...), err
+}
+
+// report says what does not add up, and drops what logs tell of it: nobody
+// knows which of it is true.
+func (m *mending) report(wrong []balance.Mismatch) {
+	type place struct {
+		wallet common.Address
+		asset  tracer.Asset
+	}
+	bad := make(map[place][]tracer.Span)
+	for i := range wrong {
+		w := &wrong[i]
+		bad[place{w.Wallet, w.Asset}] = append(bad[place{w.Wallet, w.Asset}], w.Span)
+		part := tracer.PartTokens
+		if w.Asset.Kind == tracer.Native {
+			if part = tracer.PartNative; w.To >= m.toldFrom() {
+				part = tracer.PartAll // they are in logs too
+			}
+		}
+		verb := "arrived"
+		if w.Missing.Sign() < 0 {
+			verb = "left"
+		}
+		text := fmt.Sprintf("its balance says that %s more %s than the endpoint tells", m.balances.Readable(w), verb)
+		if m.failed != nil {
+			text += fmt.Sprintf(", and looking it up failed: %v", m.failed)
+		}
+		m.unread = append(m.unread, tracer.Unread{Span: w.Span, Part: part, Reason: tracer.ReasonSource, Detail: text})
+	}
+	good := func(a common.Address, t *tracer.Transfer) bool {
+		return m.asked(a, t.Block) && !slices.ContainsFunc(bad[place{a, t.Asset}], func(p tracer.Span) bool { return p.From <= t.Block && t.Block <= p.To })
+	}
+	m.ts = slices.DeleteFunc(m.ts, func(t tracer.Transfer) bool {
+		return inLog(&t) && !good(t.From, &t) && !good(t.To, &t)
+	})
+}
