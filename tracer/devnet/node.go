@@ -29,8 +29,8 @@ type NodeOptions struct {
 	// Tron makes a node of java-tron 4.8, as its JSON-RPC is: no nonces, no traces,
 	// states of the newest block only, 5,000 blocks and 10,000 logs in an answer to
 	// eth_getLogs, blocks without blooms and roots, and 19 blocks to finality.
-	Tron bool
-	NoMulticall     bool // no Multicall3 on the chain
+	Tron        bool
+	NoMulticall bool // no Multicall3 on the chain
 
 	MaxRange      uint64 // blocks of eth_getLogs, as geth counts them: to minus from; 0 is no limit
 	MaxLogs       int    // logs in an answer to a range of blocks, as Reth; 0 is no limit

@@ -20,38 +20,58 @@ import (
 // read is compared with balances, what differs is asked for again, then looked
 // up in receipts, and what then still differs is reported.
 
-// checks reports whether the node can show what wallets had.
-func (s *Source) checks() bool { return s.archive }
+// hold notes what a piece holds of its wallets.
+func (r *reading) hold(b stretch, got part) {
+	if got.stop != nil {
+		b.to = got.cut - 1
+	}
+	for _, w := range got.wallets {
+		cs, native := r.held[w], !got.dark[w]
+		if n := len(cs) - 1; n >= 0 && cs[n].To+1 == b.from && cs[n].Native == native {
+			cs[n].To = b.to
+			continue
+		}
+		r.held[w] = append(cs, balance.Claim{Span: tracer.Span{Wallet: w, From: b.from, To: b.to}, Tokens: true, Native: native})
+	}
+}
 
-// claims are what was read whole of the spans, by kind.
-func (r *reading) claims() []balance.Claim {
-	if !r.checks() {
+// mostMore bounds how many transfers are kept that were not asked for: some 50 MB.
+const mostMore = 200_000
+
+// beyond keeps a transfer that was not asked for.
+func (r *reading) beyond(t *tracer.Transfer) {
+	if r.exact = r.exact || len(r.more) >= mostMore; r.exact {
+		r.more = nil
+		return
+	}
+	r.more = append(r.more, *t)
+}
+
+// claims are what was read whole and is kept, in no order.
+func (r *reading) claims() (out []balance.Claim) {
+	if !r.archive {
 		return nil
 	}
-	unread := make(map[common.Address][]tracer.Unread)
-	for _, u := range r.unread {
-		unread[u.Wallet] = append(unread[u.Wallet], u)
-	}
-	var out []balance.Claim
-	for _, p := range r.spans {
-		p.To = min(p.To, r.end(p.Wallet))
-		for _, u := range unread[p.Wallet] { // all of it from a block on, as rest and keep leave it
-			if u.Part == tracer.PartAll && u.From <= p.To && u.To >= p.From {
-				p.To = max(u.From, 1) - 1
-			}
+	for w, cs := range r.held {
+		if !r.exact {
+			out = append(out, cs...)
+			continue
 		}
-		c := balance.Claim{Span: p, Tokens: true, Native: true}
-		for _, u := range unread[p.Wallet] {
-			if u.From <= p.To && u.To >= p.From {
-				c.Tokens = c.Tokens && u.Part != tracer.PartTokens
-				c.Native = c.Native && u.Part == tracer.PartTokens
+		for _, p := range r.of[w] {
+			for _, c := range cs {
+				if c.From, c.To = max(c.From, p.From), min(c.To, p.To); c.From <= c.To {
+					out = append(out, c)
+				}
 			}
-		}
-		if p.From <= p.To {
-			out = append(out, c)
 		}
 	}
 	return out
+}
+
+// holds reports whether what a wallet did in a block was read and is kept.
+func (r *reading) holds(w common.Address, block uint64) bool {
+	return (!r.exact || r.asked(w, block)) &&
+		slices.ContainsFunc(r.held[w], func(c balance.Claim) bool { return c.From <= block && block <= c.To })
 }
 
 // forReading is how much of a budget the reading may take, so that something is
@@ -60,7 +80,13 @@ func (r *reading) forReading(budget int) int {
 	if budget <= 0 {
 		return 0
 	}
-	return budget - witnessCalls - min(r.balances.Cost(r.claims()), budget/8)
+	var claims []balance.Claim
+	for _, p := range r.spans {
+		if r.archive {
+			claims = append(claims, balance.Claim{Span: p, Tokens: true})
+		}
+	}
+	return budget - witnessCalls - min(r.balances.Cost(claims), budget/8)
 }
 
 // unsure records that what was read was not compared with balances.
@@ -104,12 +130,13 @@ func (r *reading) prove(ctx context.Context, budget int, spent *counter) bool {
 	}
 	read := spent.count()
 	node := payer{r.Source, newPurse(left, spent), spent}
-	wrong, unchecked, n, err := r.balances.Check(ctx, node, claims, r.ts, left)
+	all := tracer.SortTransfers(slices.Concat(r.ts, r.more))
+	wrong, unchecked, n, err := r.balances.Check(ctx, node, claims, all, left)
 	r.unchecked = append(r.unchecked, unchecked...)
 	if err != nil || len(wrong) == 0 {
 		return err == nil
 	}
-	m := &mending{reading: r, claims: claims}
+	m := &mending{reading: r, claims: claims, all: all}
 	if m.left = min(left-n, max(leastMending, read)); m.left > 0 {
 		m.payer = payer{r.Source, newPurse(m.left, spent), spent}
 		if wrong, err = m.mend(ctx, wrong); ctx.Err() != nil {
@@ -120,6 +147,7 @@ func (r *reading) prove(ctx context.Context, budget int, spent *counter) bool {
 		}
 	}
 	m.report(wrong)
+	r.ts = slices.DeleteFunc(m.all, func(t tracer.Transfer) bool { return !r.asked(t.From, t.Block) && !r.asked(t.To, t.Block) })
 	return ctx.Err() == nil
 }
 
@@ -128,14 +156,15 @@ type mending struct {
 	*reading
 	payer  payer
 	claims []balance.Claim
+	all    []tracer.Transfer // what was read, also beyond what was asked
 	left   int
 	failed error // why it did not come to its end
 }
 
 // again compares anew, with balances that are known.
 func (m *mending) again(ctx context.Context) ([]balance.Mismatch, error) {
-	m.ts = tracer.SortTransfers(m.ts)
-	wrong, _, _, err := m.balances.Check(ctx, m.payer, m.claims, m.ts, 0)
+	m.all = tracer.SortTransfers(m.all)
+	wrong, _, _, err := m.balances.Check(ctx, m.payer, m.claims, m.all, 0)
 	return wrong, err
 }
 
@@ -170,7 +199,7 @@ func (m *mending) mend(ctx context.Context, wrong []balance.Mismatch) ([]balance
 
 func (m *mending) narrow(ctx context.Context, wrong []balance.Mismatch, width uint64) ([]balance.Mismatch, error) {
 	before := m.payer.spent.count()
-	narrow, _, err := m.balances.Narrow(ctx, m.payer, wrong, m.ts, width, m.left)
+	narrow, _, err := m.balances.Narrow(ctx, m.payer, wrong, m.all, width, m.left)
 	m.left -= m.payer.spent.count() - before
 	return narrow, err
 }
@@ -188,7 +217,7 @@ func (m *mending) fromLogs(ctx context.Context, wrong []balance.Mismatch) error 
 		return nil
 	}
 	have := make(map[tracer.TransferID]tracer.Transfer)
-	for _, t := range m.ts {
+	for _, t := range m.all {
 		t.Time = 0
 		have[t.ID()] = t
 	}
@@ -197,17 +226,17 @@ func (m *mending) fromLogs(ctx context.Context, wrong []balance.Mismatch) error 
 	blocks := union(spans)
 	_, err := inOrder(ctx, m.payer.p, blocks, m.logs, func(b stretch) func(context.Context, *purse) (page, error) {
 		var wallets []common.Address
-		for _, p := range m.spans {
-			if p.From <= b.to && p.To >= b.from {
-				wallets = append(wallets, p.Wallet)
+		for w, cs := range m.held {
+			if slices.ContainsFunc(cs, func(c balance.Claim) bool { return c.From <= b.to && c.To >= b.from }) {
+				wallets = append(wallets, w)
 			}
 		}
-		wallets = slices.Compact(wallets)
+		slices.SortFunc(wallets, common.Address.Cmp)
 		return func(ctx context.Context, p *purse) (page, error) { return m.tokens(ctx, p, wallets, b) }
 	}, func(b stretch, got page) error {
 		m.logs.answered(b, got.logs)
 		for _, t := range got.ts {
-			if !m.asked(t.From, t.Block) && !m.asked(t.To, t.Block) {
+			if !m.holds(t.From, t.Block) && !m.holds(t.To, t.Block) {
 				continue
 			}
 			seen[t.ID()] = true
@@ -224,8 +253,8 @@ func (m *mending) fromLogs(ctx context.Context, wrong []balance.Mismatch) error 
 	within := func(n uint64) bool {
 		return slices.ContainsFunc(blocks, func(b stretch) bool { return b.from <= n && n <= b.to })
 	}
-	for i := range m.ts {
-		if t := &m.ts[i]; inLog(t) && !seen[t.ID()] && within(t.Block) {
+	for i := range m.all {
+		if t := &m.all[i]; inLog(t) && !seen[t.ID()] && within(t.Block) {
 			txs = append(txs, t.Tx)
 		}
 	}
@@ -258,7 +287,7 @@ func (m *mending) rebuild(ctx context.Context, rs []*receipt, blocks []uint64) e
 				m.told = min(m.told, t.Block)
 				m.mu.Unlock()
 			}
-			if m.asked(t.From, t.Block) || m.asked(t.To, t.Block) {
+			if m.holds(t.From, t.Block) || m.holds(t.To, t.Block) {
 				ts = append(ts, t)
 			}
 		}
@@ -266,11 +295,11 @@ func (m *mending) rebuild(ctx context.Context, rs []*receipt, blocks []uint64) e
 	if err := m.times(ctx, m.payer.p, ts); err != nil {
 		return err
 	}
-	m.ts = slices.DeleteFunc(m.ts, func(t tracer.Transfer) bool {
+	m.all = slices.DeleteFunc(m.all, func(t tracer.Transfer) bool {
 		_, whole := slices.BinarySearch(blocks, t.Block)
 		return inLog(&t) && (of[t.Tx] || whole)
 	})
-	m.ts = append(once(m.ts, told), ts...)
+	m.all = append(once(m.all, told), ts...)
 	return nil
 }
 
@@ -356,9 +385,9 @@ func (m *mending) report(wrong []balance.Mismatch) {
 		m.unread = append(m.unread, tracer.Unread{Span: w.Span, Part: part, Reason: tracer.ReasonSource, Detail: text})
 	}
 	good := func(a common.Address, t *tracer.Transfer) bool {
-		return m.asked(a, t.Block) && !slices.ContainsFunc(bad[place{a, t.Asset}], func(p tracer.Span) bool { return p.From <= t.Block && t.Block <= p.To })
+		return m.holds(a, t.Block) && !slices.ContainsFunc(bad[place{a, t.Asset}], func(p tracer.Span) bool { return p.From <= t.Block && t.Block <= p.To })
 	}
-	m.ts = slices.DeleteFunc(m.ts, func(t tracer.Transfer) bool {
+	m.all = slices.DeleteFunc(m.all, func(t tracer.Transfer) bool {
 		return inLog(&t) && !good(t.From, &t) && !good(t.To, &t)
 	})
 }

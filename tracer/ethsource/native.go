@@ -40,7 +40,7 @@ func (j *job) read(ctx context.Context, p *purse) (part, error) {
 		return part{}, err
 	}
 	own := *j // what this reading learns is not for another try
-	c := &coins{job: &own, inLogs: make(map[common.Hash]bool), page: page.ts}
+	c := &coins{job: &own, inLogs: make(map[common.Hash]bool), dark: make(map[common.Address]bool), page: page.ts}
 	for i := range page.ts {
 		if t := &page.ts[i]; logged(t) {
 			c.inLogs[t.Tx] = true
@@ -51,7 +51,7 @@ func (j *job) read(ctx context.Context, p *purse) (part, error) {
 	if err == nil {
 		from, err = c.read(ctx, p)
 	}
-	got, to := part{logs: page.logs, traced: c.traced}, j.to
+	got, to := part{wallets: j.wallets, dark: c.dark, logs: page.logs, traced: c.traced}, j.to
 	switch {
 	case ctx.Err() != nil:
 		return part{}, context.Cause(ctx)
@@ -64,7 +64,8 @@ func (j *job) read(ctx context.Context, p *purse) (part, error) {
 		to = from - 1
 	default:
 		got.blind = err
-		got.unread = append(j.missed(stretch{from, j.to}, tracer.PartNative, err), j.missed(stretch{from, j.to}, tracer.PartInternal, err)...)
+		c.miss(stretch{from, j.to}, tracer.PartNative, err)
+		c.miss(stretch{from, j.to}, tracer.PartInternal, err)
 	}
 	if err := c.check(); err != nil {
 		return part{}, err
@@ -98,6 +99,15 @@ type coins struct {
 	ts       []tracer.Transfer
 	receipts []*receipt
 	unread   []tracer.Unread
+	dark     map[common.Address]bool // wallets of which not all is read
+}
+
+// miss records that a part of some blocks is not read, of all wallets.
+func (c *coins) miss(b stretch, of tracer.Part, err error) {
+	c.unread = append(c.unread, c.missed(b, of, err)...)
+	for _, w := range c.wallets {
+		c.dark[w] = true
+	}
 }
 
 // errNoTraces is why internal transfers are not read.
@@ -196,7 +206,7 @@ func (c *coins) keep(b stretch, f found) error {
 	}
 	c.addReceipts(f.receipts)
 	if f.blind != nil {
-		c.unread = append(c.unread, c.missed(b, tracer.PartInternal, f.blind)...)
+		c.miss(b, tracer.PartInternal, f.blind)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"scamtrace/tracer"
+	"scamtrace/tracer/balance"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/rpc"
@@ -23,7 +24,7 @@ import (
 func (s *Source) Transfers(ctx context.Context, q tracer.Query) (tracer.Answer, error) {
 	spent := new(counter)
 	r := &reading{Source: s, blind: s.blindness(), most: q.MaxTransfers, of: make(map[common.Address][]tracer.Span),
-		count: make(map[common.Address]int), crowded: make(map[common.Address]uint64)}
+		count: make(map[common.Address]int), crowded: make(map[common.Address]uint64), held: make(map[common.Address][]balance.Claim)}
 	for _, p := range q.Spans {
 		if p.To = min(p.To, s.pinned.Number); p.From <= p.To {
 			r.spans = append(r.spans, p)
@@ -56,7 +57,11 @@ type reading struct {
 	done    uint64                    // of these
 	blind   error                     // why moves of native coin are not read any more
 
-	unchecked []tracer.Unread // read, and not compared with balances
+	// Pieces hold more than what was asked: the whole of them for each wallet.
+	held      map[common.Address][]balance.Claim // what was read whole, in order
+	more      []tracer.Transfer                  // of the wallets, and not asked for
+	exact     bool                               // there was too much more, and only what was asked is kept
+	unchecked []tracer.Unread                    // read, and not compared with balances
 }
 
 func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
@@ -151,7 +156,15 @@ func union(spans []tracer.Span) []stretch {
 
 // rest records that from a block on nothing was read, and drops what was.
 func (r *reading) rest(from uint64, err error) {
-	r.ts = slices.DeleteFunc(r.ts, func(t tracer.Transfer) bool { return t.Block >= from })
+	after := func(t tracer.Transfer) bool { return t.Block >= from }
+	r.ts, r.more = slices.DeleteFunc(r.ts, after), slices.DeleteFunc(r.more, after)
+	for w, cs := range r.held {
+		cs = slices.DeleteFunc(cs, func(c balance.Claim) bool { return c.From >= from })
+		if n := len(cs) - 1; n >= 0 && cs[n].To >= from {
+			cs[n].To = from - 1
+		}
+		r.held[w] = cs
+	}
 	late := func(u tracer.Unread) bool { return u.Reason != tracer.ReasonCrowded && u.From >= from }
 	r.unread, r.unchecked = slices.DeleteFunc(r.unread, late), slices.DeleteFunc(r.unchecked, late)
 	for _, p := range r.spans {
@@ -235,6 +248,9 @@ func (r *reading) asked(w common.Address, block uint64) bool {
 
 // A part is what a piece holds.
 type part struct {
+	wallets []common.Address        // of which it holds everything, but for
+	dark    map[common.Address]bool // moves of native coin of these
+
 	ts     []tracer.Transfer
 	logs   int
 	traced *window // as learnt
@@ -293,6 +309,7 @@ func (r *reading) keep(b stretch, got part) error {
 	}
 	r.done += b.to - b.from + 1
 	r.room(len(got.ts))
+	r.hold(b, got)
 	r.logs.answered(b, got.logs)
 	r.traced.adopt(got.traced)
 	if got.blind != nil {
@@ -302,7 +319,11 @@ func (r *reading) keep(b stretch, got part) error {
 		t := &got.ts[i]
 		from := r.asked(t.From, t.Block)
 		to := t.To != t.From && r.asked(t.To, t.Block)
-		if !from && !to || got.stop != nil && t.Block >= got.cut {
+		if got.stop != nil && t.Block >= got.cut {
+			continue
+		}
+		if !from && !to {
+			r.beyond(t)
 			continue
 		}
 		if from {

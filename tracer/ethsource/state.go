@@ -97,6 +97,7 @@ func (c *coins) bisect(ctx context.Context, p *purse, b stretch, wallets []commo
 		for _, w := range wallets {
 			if often[w] > c.most {
 				c.unread = append(c.unread, c.crowd(w, b)...)
+				c.dark[w] = true
 			}
 		}
 		busy := func(ch change) bool { return often[ch.wallet] > c.most }
@@ -205,7 +206,8 @@ func (c *coins) byState(ctx context.Context, p *purse, b stretch) (uint64, error
 		return from, err
 	}
 	if err != nil { // of these wallets alone
-		rest.unread = append(rest.unread, append(rest.missed(b, tracer.PartNative, err), rest.missed(b, tracer.PartInternal, err)...)...)
+		rest.miss(b, tracer.PartNative, err)
+		rest.miss(b, tracer.PartInternal, err)
 	}
 	c.ts, c.receipts, c.unread = append(c.ts, rest.ts...), append(c.receipts, rest.receipts...), append(c.unread, rest.unread...)
 	return b.to, nil
@@ -294,6 +296,7 @@ func (c *coins) explain(ctx context.Context, p *purse, changes []change) error {
 		if n.Sign() > 0 {
 			text += fmt.Sprintf("; %s wei arrived in block %d", n.Dec(), ch.to)
 		}
+		c.dark[ch.wallet] = true
 		c.unread = append(c.unread, tracer.Unread{Span: tracer.Span{Wallet: ch.wallet, From: ch.to, To: ch.to}, Part: tracer.PartInternal, Reason: tracer.ReasonNoTraces, Detail: text})
 	}
 	return c.keep(stretch{}, f)
