@@ -111,10 +111,10 @@ func (c *Checker) checkable(claims []Claim) []Claim {
 	return slices.Compact(out)
 }
 
-// Check compares claims with the transfers ts, in at most most calls. Claims
-// that could not be compared are unchecked, with the reason; the int is the number
-// of calls spent. The only error is that of ctx.
-func (c *Checker) Check(ctx context.Context, node Node, claims []Claim, ts []tracer.Transfer, most int) (wrong []Mismatch, unchecked []tracer.Unread, spent int, err error) {
+// Check compares claims with the transfers of some lists, in at most most calls.
+// Claims that could not be compared are unchecked, with the reason; the int is the
+// number of calls spent. The only error is that of ctx.
+func (c *Checker) Check(ctx context.Context, node Node, claims []Claim, most int, ts ...[]tracer.Transfer) (wrong []Mismatch, unchecked []tracer.Unread, spent int, err error) {
 	claims = c.checkable(claims)
 	var ends []need
 	for _, p := range claims {
@@ -124,7 +124,7 @@ func (c *Checker) Check(ctx context.Context, node Node, claims []Claim, ts []tra
 	if err != nil {
 		return nil, nil, spent, err
 	}
-	sums := newSums(claims, ts)
+	sums := newSums(claims, ts...)
 	for i, p := range claims {
 		from, to := got[2*i], got[2*i+1]
 		for k, a := range c.assets {
@@ -254,21 +254,23 @@ func (c *Checker) Readable(m *Mismatch) string {
 // Sums are the transfers of wallets, in chain order.
 type sums map[common.Address][]*tracer.Transfer
 
-func newSums(claims []Claim, ts []tracer.Transfer) sums {
+func newSums(claims []Claim, lists ...[]tracer.Transfer) sums {
 	s := make(sums)
 	for _, p := range claims {
 		s[p.Wallet] = nil
 	}
-	for i := range ts {
-		t := &ts[i]
-		if t.Asset.Kind != tracer.Native && t.Asset.Kind != tracer.ERC20 || t.From == t.To {
-			continue
-		}
-		if of, ok := s[t.From]; ok {
-			s[t.From] = append(of, t)
-		}
-		if of, ok := s[t.To]; ok && t.Kind != tracer.KindFee {
-			s[t.To] = append(of, t)
+	for _, ts := range lists {
+		for i := range ts {
+			t := &ts[i]
+			if t.Asset.Kind != tracer.Native && t.Asset.Kind != tracer.ERC20 || t.From == t.To {
+				continue
+			}
+			if of, ok := s[t.From]; ok {
+				s[t.From] = append(of, t)
+			}
+			if of, ok := s[t.To]; ok && t.Kind != tracer.KindFee {
+				s[t.To] = append(of, t)
+			}
 		}
 	}
 	for _, of := range s {

@@ -130,13 +130,12 @@ func (r *reading) prove(ctx context.Context, budget int, spent *counter) bool {
 	}
 	read := spent.count()
 	node := payer{r.Source, newPurse(left, spent), spent}
-	all := tracer.SortTransfers(slices.Concat(r.ts, r.more))
-	wrong, unchecked, n, err := r.balances.Check(ctx, node, claims, all, left)
+	wrong, unchecked, n, err := r.balances.Check(ctx, node, claims, left, r.ts, r.more)
 	r.unchecked = append(r.unchecked, unchecked...)
 	if err != nil || len(wrong) == 0 {
 		return err == nil
 	}
-	m := &mending{reading: r, claims: claims, all: all}
+	m := &mending{reading: r, claims: claims, all: slices.Concat(r.ts, r.more)}
 	if m.left = min(left-n, max(leastMending, read)); m.left > 0 {
 		m.payer = payer{r.Source, newPurse(m.left, spent), spent}
 		if wrong, err = m.mend(ctx, wrong); ctx.Err() != nil {
@@ -164,7 +163,7 @@ type mending struct {
 // again compares anew, with balances that are known.
 func (m *mending) again(ctx context.Context) ([]balance.Mismatch, error) {
 	m.all = tracer.SortTransfers(m.all)
-	wrong, _, _, err := m.balances.Check(ctx, m.payer, m.claims, m.all, 0)
+	wrong, _, _, err := m.balances.Check(ctx, m.payer, m.claims, 0, m.all)
 	return wrong, err
 }
 

@@ -43,6 +43,9 @@ func (s *Source) explore(ctx context.Context, p *purse) error {
 	if s.archive, err = can("eth_getBalance", busy, hexutil.EncodeUint64(min(s.pinned.Number, 1))); err != nil {
 		return err
 	}
+	if !s.archive {
+		s.notes = append(s.notes, "The node keeps no old balances to compare with: transfers that it leaves out of its logs would not be noticed.")
+	}
 	if s.traces {
 		s.byBlock = blockMethods[0] // they come together
 		return nil
