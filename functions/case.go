@@ -121,6 +121,7 @@ type Row struct {
 	Changes  string    `json:"changes,omitempty"` // since the report before, in a sentence
 	Files    []string  `json:"files"`
 	At       time.Time `json:"at"`
+	Known    string    `json:"known,omitempty"` // as of [Pin]
 }
 
 // working reports whether the case is queued or being traced.

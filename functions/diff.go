@@ -88,22 +88,13 @@ func (a *App) compare(ctx context.Context, c *Case, rep *report.Report, src trac
 	if d, err := a.readDiff(ctx, key); !errors.Is(err, fs.ErrNotExist) {
 		return d, err
 	}
-	last := c.Reports[len(c.Reports)-1].Block
-	data, _, err := a.Bucket.Get(ctx, c.key("reports/%d/report.json", last))
+	old, before, err := a.last(ctx, c)
 	if err != nil {
 		return nil, err
-	}
-	old := new(report.Report)
-	if err := json.Unmarshal(data, old); err != nil {
-		return nil, fmt.Errorf("read the report of block %d: %w", last, errDamaged)
 	}
 	d := Compare(old, rep)
 	d.Case = c.ID
 	if f, ok := src.(freezer); ok {
-		var before *Diff
-		if before, err = a.readDiff(ctx, c.key("diffs/%d.json", last)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
 		if err := d.freeze(ctx, f, before); err != nil {
 			return nil, node(err)
 		}

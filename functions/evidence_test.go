@@ -66,13 +66,13 @@ func TestReplay(t *testing.T) {
 		t.Run(turn.String(), func(t *testing.T) {
 			s := newScene(t)
 			s.App.Turn = turn
-			s.at(20)
-			id := s.submit(alice, 1)
+			s.at(7)
+			id := s.submit(alice, 0)
 			s.settle()
 			if got := s.repeats(id); turn == time.Hour && (got.Turns != 1 || got.Cut != 0) {
 				t.Errorf("%d turns, %d of them cut, want one whole one", got.Turns, got.Cut)
 			}
-			s.at(40)
+			s.at(12)
 			s.App.Turn = turn
 			if code, body := s.do(alice, "POST", "/v1/cases/"+id+"/retrace", nil); code != 202 {
 				t.Fatalf("POST retrace answers %d: %s", code, body)
@@ -94,10 +94,10 @@ func TestReplay(t *testing.T) {
 // evidence.
 func TestReplayChanged(t *testing.T) {
 	s := newScene(t)
-	s.at(20)
-	id := s.submit(alice, 1)
+	s.at(7)
+	id := s.submit(alice, 0)
 	s.settle()
-	s.at(40)
+	s.at(12)
 	if code, body := s.do(alice, "POST", "/v1/cases/"+id+"/retrace", nil); code != 202 {
 		t.Fatalf("POST retrace answers %d: %s", code, body)
 	}

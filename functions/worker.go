@@ -151,7 +151,7 @@ func (a *App) pin(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge
 	if err != nil {
 		return nil, nil, node(err)
 	}
-	if n := len(c.Reports); n > 0 && b.Number <= c.Reports[n-1].Block && !gone {
+	if n := len(c.Reports); n > 0 && !gone && (b.Number <= c.Reports[n-1].Block || c.Base != nil && b.Number <= c.Base.Number) {
 		_, err := a.step(ctx, c, func(c *Case) {
 			c.rest(c.Reports[n-1].Status, "There was no new final block to read.", a.next(c))
 			if c.Base != nil {
@@ -235,6 +235,9 @@ func (a *App) walk(ctx context.Context, t *turn) error {
 	}
 	if trouble, tries := unread(res, t.k); trouble != "" && t.c.Tries+1 < tries {
 		return a.pause(ctx, t, trouble)
+	}
+	if done, err := a.still(ctx, t, res); done || err != nil {
+		return err
 	}
 	if end, ok := ctx.Deadline(); ok && time.Until(end) < time.Since(start) {
 		return a.pause(ctx, t, "") // the report gets a whole turn
@@ -373,7 +376,7 @@ func (a *App) finish(ctx context.Context, t *turn, res *walk.Result) error {
 	}
 	row := Row{
 		Block: c.Pinned.Number, Hash: c.Pinned.Hash.Hex(), Time: time.Unix(int64(c.Pinned.Time), 0).UTC(),
-		Status: StatusDone, Sentence: rep.Outcome.Sentence,
+		Status: StatusDone, Sentence: rep.Outcome.Sentence, Known: t.k.id,
 	}
 	trouble, _ := unread(res, t.k)
 	reason := sentence(cmp.Or(res.Stopped.Detail, trouble))
@@ -509,7 +512,7 @@ func (a *App) send(ctx context.Context, c *Case) error {
 
 // walkOptions are the seeds and the settings of the walk.
 func (c *Case) walkOptions(chain tracer.Chain, k *knowledge) ([]tracer.Seed, walk.Options, error) {
-	o := walk.Options{Chain: chain, Since: c.Options.Since, Until: c.Options.Until}
+	o := walk.Options{Chain: chain, Since: c.Options.Since, Until: c.Options.Until, Watch: !c.Options.Once}
 	o.Limits = walk.Limits{Requests: c.Options.MaxRequests, Wallets: c.Options.MaxWallets, Hub: c.Options.Hub}
 	var err error
 	if c.Options.Policy != "" {

@@ -13,6 +13,9 @@ import (
 	"github.com/holiman/uint256"
 )
 
+// Unfinished is the note of a report whose clusters rest on less than they could.
+const Unfinished = "Who acts as one could not be looked into to the end."
+
 // LookInto reads what the report says beside the money, as far as the walk's
 // budget of requests goes, and notes it where src or ctx ends that early: the whole
 // histories that the clusters and deposit addresses rest on, and to how many
@@ -24,7 +27,7 @@ func (in *Input) LookInto(ctx context.Context, src tracer.Source) {
 	for more := true; more; {
 		var err error
 		if more, err = in.Known.Read(ctx, src, wanted(*in)); err != nil {
-			in.Notes = append(in.Notes, "Who acts as one could not be looked into to the end.")
+			in.Notes = append(in.Notes, Unfinished)
 			break
 		}
 	}

@@ -9,7 +9,8 @@
 //
 // [Run] walks to the end. [New] and [Walk.Step] do the same a step at a time;
 // [Walk.Save] and [Load] put any number of pauses, and other processes, in
-// between, and [Extend] goes on when the chain has grown.
+// between, and [Extend] goes on when the chain has grown: it reads only what is
+// new, and not even that of wallets to which provably nothing happened.
 //
 // What it promises: every unit of reported money ends as arrived at a service,
 // held, spent on fees, or in a gap with its reason; the result depends on the
