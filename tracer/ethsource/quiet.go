@@ -17,7 +17,7 @@ func (s *Source) Watch(ctx context.Context, wallets []common.Address, most int) 
 	if len(wallets) == 0 {
 		return nil, 0, context.Cause(ctx)
 	}
-	if most > 0 && most < 3*len(wallets)+witnessCalls {
+	if most > 0 && most < 3*len(wallets)+2+witnessCalls {
 		return nil, 0, tracer.ErrBudget
 	}
 	spent := new(counter)
@@ -26,7 +26,11 @@ func (s *Source) Watch(ctx context.Context, wallets []common.Address, most int) 
 }
 
 func (s *Source) watch(ctx context.Context, p *purse, wallets []common.Address) ([]tracer.State, error) {
-	now, err := s.now(ctx, p, wallets)
+	nonces, err := s.nonces(ctx, p, wallets)
+	if err != nil {
+		return nil, err
+	}
+	balances, err := s.balances(ctx, p, wallets)
 	if err != nil {
 		return nil, err
 	}
@@ -36,22 +40,14 @@ func (s *Source) watch(ctx context.Context, p *purse, wallets []common.Address) 
 	}
 	out := make([]tracer.State, len(wallets))
 	for i, w := range wallets {
-		out[i] = tracer.State{Wallet: w, Nonce: now[i].nonce, Balance: now[i].balance, Plain: len(*code[i]) == 0}
+		out[i] = tracer.State{Wallet: w, Nonce: nonces[i], Balance: balances[i], Plain: len(*code[i]) == 0}
 	}
 	return out, s.witness(ctx, p)
 }
 
-// now returns the states of wallets at the pinned block.
-func (s *Source) now(ctx context.Context, p *purse, wallets []common.Address) ([]state, error) {
-	at := make([]change, len(wallets))
-	for i, w := range wallets {
-		at[i] = change{wallet: w, to: s.pinned.Number}
-	}
-	return s.states(ctx, p, at, func(c *change) uint64 { return c.to }, true)
-}
-
-// Quiet asks for two things of each wallet, nonce and balance, and for the logs
-// of all wallets together. What these prove depends on the wallet:
+// Quiet asks for the logs of all wallets together, for the balance of each, and
+// for either the nonce of each or, where that takes fewer calls, the traces of
+// all together. What nonces prove depends on the wallet:
 //
 // An account that has sent a transaction and has no code stays one while its
 // nonce stays: no contract can be made where there is a nonce (EIP-684), and a
@@ -74,12 +70,16 @@ func (s *Source) Quiet(ctx context.Context, after uint64, was []tracer.State, mo
 		}
 		return quiet, 0, context.Cause(ctx)
 	}
-	if most > 0 && most < 2*len(was)+2+witnessCalls {
-		return quiet, 0, tracer.ErrBudget
+	c := &check{Source: s, stretch: stretch{after + 1, s.pinned.Number}, was: was, quiet: quiet}
+	for i := range was {
+		c.wallets = append(c.wallets, was[i].Wallet)
 	}
 	spent := new(counter)
 	p := newPurse(most, spent)
-	err := s.quiet(ctx, p, stretch{after + 1, s.pinned.Number}, was, quiet)
+	if !p.has(c.least()) {
+		return quiet, 0, tracer.ErrBudget
+	}
+	err := c.run(ctx, p)
 	if err == nil {
 		err = s.witness(ctx, p)
 	}
@@ -92,112 +92,159 @@ func (s *Source) Quiet(ctx context.Context, after uint64, was []tracer.State, mo
 	return quiet, spent.count(), context.Cause(ctx)
 }
 
-func (s *Source) quiet(ctx context.Context, p *purse, b stretch, was []tracer.State, quiet []bool) error {
-	wallets := make([]common.Address, len(was))
-	for i := range was {
-		wallets[i] = was[i].Wallet
-	}
-	now, err := s.now(ctx, p, wallets)
-	if err != nil {
-		return err
-	}
-	for i := range was {
-		quiet[i] = now[i] == state{was[i].Nonce, was[i].Balance}
-	}
-	stirred, err := s.stirred(ctx, p, b, chosen(was, quiet))
-	if err != nil {
-		return err
-	}
-	var unproven []common.Address // by their states
-	told := s.toldFrom() <= b.from
-	for i := range was {
-		quiet[i] = quiet[i] && !stirred[was[i].Wallet]
-		if quiet[i] && !told && !(was[i].Plain && was[i].Nonce > 0) {
-			unproven = append(unproven, was[i].Wallet)
-		}
-	}
-	if len(unproven) == 0 {
-		return nil
-	}
-	seen := false
-	if n := uint64(len(unproven)); s.traces && (n-1)/maxTopics*s.windows(b)+s.windows(b) <= someChanges*n {
-		stirred, err = s.traceStirred(ctx, p, b, unproven)
-		if passing(err) {
-			return err
-		}
-		seen = err == nil
-	}
-	for i := range was {
-		quiet[i] = quiet[i] && (was[i].Plain || told || seen) && !stirred[was[i].Wallet]
-	}
-	return nil
+// A check is one use of Quiet.
+type check struct {
+	*Source
+	stretch
+	was     []tracer.State
+	wallets []common.Address // of was
+	quiet   []bool           // as far as it is known
 }
 
-// chosen returns the wallets of some states.
-func chosen(of []tracer.State, some []bool) (wallets []common.Address) {
-	for i := range of {
-		if some[i] {
-			wallets = append(wallets, of[i].Wallet)
+// sweep is how many calls of trace_filter the check takes for n wallets.
+func (c *check) sweep(n int) uint64 {
+	blocks := c.to - c.from + 1
+	return ((blocks-1)/min(c.traced.size(), blocks) + 1) * (uint64(n-1)/maxTopics + 1)
+}
+
+// byTraces reports whether traces cost less than the nonces of all wallets.
+func (c *check) byTraces() bool { return c.traces && c.sweep(len(c.was)) < uint64(len(c.was)) }
+
+// least is how many calls the check takes at least.
+func (c *check) least() int {
+	n := (len(c.was)-1)/mostBalances + 1 + 2*((len(c.was)-1)/maxTopics+1) + witnessCalls
+	if c.byTraces() {
+		return n + int(c.sweep(len(c.was)))
+	}
+	return n + len(c.was)
+}
+
+func (c *check) run(ctx context.Context, p *purse) error {
+	balances, err := c.balances(ctx, p, c.wallets)
+	if err != nil {
+		return err
+	}
+	for i := range c.was {
+		c.quiet[i] = balances[i] == c.was[i].Balance
+	}
+	if err := c.byLogs(ctx, p); err != nil {
+		return err
+	}
+	if c.byTraces() {
+		if err := c.trace(ctx, p, func(*tracer.State) bool { return true }); err == nil || passing(err) {
+			return err
+		}
+	}
+	still := c.still(nil)
+	nonces, err := c.nonces(ctx, p, still)
+	if err != nil {
+		return err
+	}
+	now := make(map[common.Address]uint64, len(still))
+	for i, w := range still {
+		now[w] = nonces[i]
+	}
+	for i := range c.was {
+		c.quiet[i] = c.quiet[i] && now[c.wallets[i]] == c.was[i].Nonce
+	}
+	return c.doubt(ctx, p)
+}
+
+// still returns the wallets that are quiet so far, of some or of all.
+func (c *check) still(some func(*tracer.State) bool) (wallets []common.Address) {
+	for i := range c.was {
+		if c.quiet[i] && (some == nil || some(&c.was[i])) {
+			wallets = append(wallets, c.wallets[i])
 		}
 	}
 	return wallets
 }
 
-// stirred returns the wallets that have logs of transfers in some blocks.
-func (s *Source) stirred(ctx context.Context, p *purse, b stretch, wallets []common.Address) (map[common.Address]bool, error) {
-	stirred := make(map[common.Address]bool)
-	if len(wallets) == 0 {
-		return stirred, nil
+// stir takes back that some wallets are quiet.
+func (c *check) stir(stirred map[common.Address]bool) {
+	for i, w := range c.wallets {
+		c.quiet[i] = c.quiet[i] && !stirred[w]
 	}
-	_, err := inOrder(ctx, p, []stretch{b}, s.logs, func(b stretch) func(context.Context, *purse) (page, error) {
+}
+
+// doubt looks into those whose states prove nothing.
+func (c *check) doubt(ctx context.Context, p *purse) error {
+	unproven := func(s *tracer.State) bool { return !s.Plain || s.Nonce == 0 }
+	n := len(c.still(unproven))
+	if n == 0 || c.toldFrom() <= c.from {
+		return nil
+	}
+	if c.traces && c.sweep(n) <= uint64(someChanges*n) {
+		if err := c.trace(ctx, p, unproven); err == nil || passing(err) {
+			return err
+		}
+	}
+	for i := range c.was {
+		c.quiet[i] = c.quiet[i] && c.was[i].Plain
+	}
+	return nil
+}
+
+// byLogs looks for logs of transfers.
+func (c *check) byLogs(ctx context.Context, p *purse) error {
+	wallets := c.still(nil)
+	if len(wallets) == 0 {
+		return nil
+	}
+	stirred := make(map[common.Address]bool)
+	_, err := inOrder(ctx, p, []stretch{c.stretch}, c.logs, func(b stretch) func(context.Context, *purse) (page, error) {
 		return func(ctx context.Context, p *purse) (got page, err error) {
 			for range 3 { // what does not fit together is asked for again
-				if got, err = s.tokens(ctx, p, wallets, b); !errors.Is(err, errDiffers) {
+				if got, err = c.tokens(ctx, p, wallets, b); !errors.Is(err, errDiffers) {
 					break
 				}
 			}
 			return got, err
 		}
 	}, func(b stretch, got page) error {
-		s.logs.answered(b, got.logs)
+		c.logs.answered(b, got.logs)
 		for i := range got.ts {
 			stirred[got.ts[i].From], stirred[got.ts[i].To] = true, true
 		}
+		c.reuse(got.ts)
 		return nil
 	})
-	return stirred, err
+	c.stir(stirred)
+	return err
 }
 
-// windows is how many calls of trace_filter some blocks take.
-func (s *Source) windows(b stretch) uint64 {
-	n := b.to - b.from + 1
-	return (n-1)/min(s.traced.size(), n) + 1
-}
-
-// traceStirred returns the wallets of which trace_filter shows, in some blocks,
-// that they sent a transaction, or that coins came or went; also where all of
+// trace looks for wallets of which trace_filter shows that they sent a
+// transaction, became contracts, or that coins came or went; also where all of
 // that was taken back.
-func (s *Source) traceStirred(ctx context.Context, p *purse, b stretch, wallets []common.Address) (map[common.Address]bool, error) {
+func (c *check) trace(ctx context.Context, p *purse, some func(*tracer.State) bool) error {
+	wallets := c.still(some)
+	if len(wallets) == 0 {
+		return nil
+	}
 	stirred := make(map[common.Address]bool)
-	_, err := inOrder(ctx, p, []stretch{b}, s.traced, func(b stretch) func(context.Context, *purse) ([]trace, error) {
+	_, err := inOrder(ctx, p, []stretch{c.stretch}, c.traced, func(b stretch) func(context.Context, *purse) ([]trace, error) {
 		return func(ctx context.Context, p *purse) ([]trace, error) {
-			return groups(ctx, s, wallets, func(group []common.Address) ([]trace, error) {
-				return s.fetchTraces(ctx, p, b, "trace_filter", map[string]any{
+			return groups(ctx, c.Source, wallets, func(group []common.Address) ([]trace, error) {
+				return c.fetchTraces(ctx, p, b, "trace_filter", map[string]any{
 					"fromBlock": hexutil.EncodeUint64(b.from), "toBlock": hexutil.EncodeUint64(b.to), "fromAddress": group, "toAddress": group})
 			})
 		}
 	}, func(b stretch, rows []trace) error {
-		s.traced.answered(b, len(rows))
+		c.traced.answered(b, len(rows))
 		for i := range rows {
 			r := &rows[i]
 			if len(r.Path) == 0 {
 				stirred[r.Action.From] = true // and paid for it
 			}
-			if t, ok := s.native(r); ok {
+			if r.Type == "create" && r.Result != nil && r.Result.Address != nil {
+				stirred[*r.Result.Address] = true
+			}
+			if t, ok := c.native(r); ok {
 				stirred[t.From], stirred[t.To] = true, true
 			}
 		}
 		return nil
 	})
-	return stirred, err
+	c.stir(stirred)
+	return err
 }

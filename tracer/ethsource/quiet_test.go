@@ -73,7 +73,7 @@ func TestQuiet(t *testing.T) {
 			var quiet, contracts, still, asked int
 			for _, p := range [][2]uint64{{100, 101}, {9000, 9300}, {9500, 9501}, {20_000, 20_100}, {20_000, 30_000}, {40_000, 48_000}, {12_000, w.Head()}} {
 				states, n, err := openAt(t, w, url, p[0]).Watch(t.Context(), who, 0)
-				if err != nil || n < 3*len(who) || n > 3*len(who)+2 && tt.node.MaxBatch == 0 {
+				if err != nil || n < 2*len(who) || n > 3*len(who)+3 && tt.node.MaxBatch == 0 {
 					t.Fatalf("Watch: %d wallets, %d requests, %v", len(who), n, err)
 				}
 				src := openAt(t, w, url, p[1])
@@ -160,15 +160,22 @@ func TestQuietRefused(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
+		node   devnet.NodeOptions
 		method string
 		lie    func(*testing.T, json.RawMessage) json.RawMessage
+		multi  bool // Multicall3 is there
 		most   int
 		want   error
 		some   bool // are called quiet all the same
 	}{
 		{name: "an honest node", some: true},
-		{name: "a budget that is just enough", most: 2*len(who) + 6, some: true},
-		{name: "a budget for the states alone", most: 2*len(who) + 3, want: tracer.ErrBudget},
+		{name: "with Multicall3", multi: true, some: true},
+		{name: "a budget that is just enough", most: 2*len(who) + 1 + 2 + 2, some: true},
+		{name: "a budget that ends in the midst", most: 2*len(who) - 20, want: tracer.ErrBudget},
+		{name: "a budget that is too small from the beginning", most: len(who) + 4, want: tracer.ErrBudget},
+		{name: "traces, and a budget for these", node: devnet.NodeOptions{MaxBatch: 1000}, most: len(who) + 1 + 2 + 1 + 2, some: true},
+		{name: "null for traces", node: devnet.NodeOptions{MaxBatch: 1000}, method: "trace_filter", lie: answer("null"), some: true},
+		{name: "a balance too many", multi: true, method: "eth_call", lie: answer(`"0x1234"`), some: true},
 		{name: "no budget", most: 1, want: tracer.ErrBudget},
 		{name: "null for nonces", method: "eth_getTransactionCount", lie: answer("null")},
 		{name: "null for balances", method: "eth_getBalance", lie: answer("null")},
@@ -186,11 +193,15 @@ func TestQuietRefused(t *testing.T) {
 		{name: "nonces that fall", method: "eth_getTransactionCount", lie: answer(`"0x0"`), some: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := &liar{node: devnet.NewNode(w, devnet.NodeOptions{}), lie: func(call, int, *call) {}}
+			tt.node.NoTraces = tt.node.MaxBatch == 0
+			l := &liar{node: devnet.NewNode(w, tt.node), lie: func(call, int, *call) {}}
 			s := openAt(t, w, serve(t, l), to)
 			l.lie = func(c call, _ int, answer *call) {
-				if c.Method == tt.method {
+				switch {
+				case c.Method == tt.method:
 					answer.Result = tt.lie(t, answer.Result)
+				case c.Method == "eth_call" && !tt.multi:
+					answer.Result, answer.Error = json.RawMessage(`"0x"`), nil
 				}
 			}
 			got, n, err := s.Quiet(t.Context(), after, states, tt.most)
