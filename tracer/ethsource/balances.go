@@ -39,9 +39,9 @@ func (s *Source) nonces(ctx context.Context, p *purse, wallets []common.Address)
 	return out, err
 }
 
-// balances returns what the wallets have at the pinned block: some hundred in a
+// holdings returns what the wallets have at the pinned block: some hundred in a
 // call of Multicall3, and by themselves where there is none.
-func (s *Source) balances(ctx context.Context, p *purse, wallets []common.Address) ([]uint256.Int, error) {
+func (s *Source) holdings(ctx context.Context, p *purse, wallets []common.Address) ([]uint256.Int, error) {
 	at := hexutil.EncodeUint64(s.pinned.Number)
 	var calls []rpc.BatchElem
 	parts := slices.Collect(slices.Chunk(wallets, mostBalances))

@@ -30,7 +30,7 @@ func (s *Source) watch(ctx context.Context, p *purse, wallets []common.Address) 
 	if err != nil {
 		return nil, err
 	}
-	balances, err := s.balances(ctx, p, wallets)
+	balances, err := s.holdings(ctx, p, wallets)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (c *check) least() int {
 }
 
 func (c *check) run(ctx context.Context, p *purse) error {
-	balances, err := c.balances(ctx, p, c.wallets)
+	balances, err := c.holdings(ctx, p, c.wallets)
 	if err != nil {
 		return err
 	}
