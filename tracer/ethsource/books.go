@@ -109,6 +109,17 @@ func (n payer) Calls(ctx context.Context, calls []tracer.Call, most int) ([]trac
 	return out, n.spent.count() - before, err
 }
 
+// Check compares claims with the transfers of some lists, as
+// [balance.Checker.Check] does. A node that keeps no old states compares
+// nothing, as its notes say.
+func (s *Source) Check(ctx context.Context, claims []balance.Claim, most int, ts ...[]tracer.Transfer) (wrong []balance.Mismatch, unchecked []tracer.Unread, requests int, err error) {
+	if !s.archive {
+		return nil, nil, 0, context.Cause(ctx)
+	}
+	spent := new(counter)
+	return s.balances.Check(ctx, payer{s, newPurse(most, spent), spent}, claims, most, ts...)
+}
+
 // leastMending is how many requests mending may take however little was read;
 // beyond that it may take as many as reading did.
 const leastMending = 1000

@@ -305,7 +305,7 @@ func (s *Alchemy) prove(ctx context.Context, p *purse, r *reading, span tracer.S
 		return nil
 	}
 	contract := len(code) > 0 && !(len(code) == 23 && code[0] == 0xef && code[1] == 1 && code[2] == 0)
-	sent, change := balance(span, ts)
+	sent, change := explained(span, ts)
 	want := new(big.Int).Sub((*uint256.Int)(&balances[1]).ToBig(), (*uint256.Int)(&balances[0]).ToBig())
 	fits := change.Cmp(want) == 0
 	if !contract && nonces[1]-nonces[0] != number(sent) {
@@ -336,7 +336,7 @@ func (s *Alchemy) prove(ctx context.Context, p *purse, r *reading, span tracer.S
 
 // balance sums up what transfers of native coin make of a wallet's balance, and
 // counts the transactions that it sent.
-func balance(span tracer.Span, ts []tracer.Transfer) (sent int, change *big.Int) {
+func explained(span tracer.Span, ts []tracer.Transfer) (sent int, change *big.Int) {
 	change = new(big.Int)
 	for i := range ts {
 		t := &ts[i]

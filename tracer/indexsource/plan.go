@@ -10,17 +10,14 @@ import (
 	"sync"
 
 	"scamtrace/tracer"
+	"scamtrace/tracer/balance"
 
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/holiman/uint256"
 )
 
-// A StateSource is a node that shows what accounts had at old blocks.
-type StateSource interface {
-	// States returns the nonces and balances of native coin that wallets had at
-	// the ends of blocks, one of each for every wallet, and the number of
-	// requests spent, at most most; 0 is no bound.
-	States(ctx context.Context, wallets []common.Address, blocks []uint64, most int) (nonces []uint64, balances []uint256.Int, requests int, err error)
+// A balancer is a node that compares what was read with balances.
+type balancer interface {
+	Check(ctx context.Context, claims []balance.Claim, most int, ts ...[]tracer.Transfer) (wrong []balance.Mismatch, unchecked []tracer.Unread, requests int, err error)
 }
 
 // A Planner reads from several sources as one; [Plan] makes it.
@@ -47,11 +44,12 @@ type Share struct {
 // Every question goes to the first of the faster sources, what that does not
 // cover to the next, and the rest to the node. Transfers are merged by their
 // identity, and what the node says counts: what it contradicts or does not
-// show where it was asked is dropped. Where the node is a [StateSource], the
+// show where it was asked is dropped. Where the node is a [tracer.StateSource], the
 // nonce and the balance of every wallet at both ends of what was read must
 // be explained by what was found; if they are not, the node reads the wallet
-// itself. That catches native coin of accounts that an indexer leaves out or
-// invents, and amounts that it changes. Of tokens, of who the other side was, and of coin
+// itself; so must the balances of the chain table's tokens, where the node compares
+// them, as ethsource's Check does. That catches what an indexer leaves out or
+// invents, and amounts that it changes. Of other tokens, of who the other side was, and of money
 // that passes through a contract in and out unseen, nothing tells: no such transfer counts as
 // verified before [tracer.Confirm] has asked the node for it, as a report must for what it cites.
 //
@@ -110,8 +108,8 @@ func (p *Planner) Notes() (notes []string) {
 		names = append(names, s.Name)
 	}
 	notes = append(notes, fmt.Sprintf("Transfers were looked up in %s, and at the node what is not found there.", strings.Join(names, ", then in ")))
-	if _, ok := p.node.(StateSource); ok {
-		return append(notes, "What was found of native coin was compared with nonces and balances at the node; token transfers that an indexer leaves out would not be noticed.")
+	if _, ok := p.node.(tracer.StateSource); ok {
+		return append(notes, "What was found was compared with nonces and balances at the node; transfers that an indexer leaves out of tokens without a known value would not be noticed.")
 	}
 	return append(notes, "What an indexer leaves out would not be noticed: the node shows no old balances to compare with.")
 }
@@ -190,6 +188,8 @@ type planning struct {
 	found []finding
 	at    map[tracer.TransferID]int // in found
 	sure  []tracer.Unread           // what the node was asked for
+
+	unchecked []tracer.Unread
 }
 
 // A finding is a transfer and who says so.
@@ -223,6 +223,7 @@ func (w *planning) ask(ctx context.Context, s tracer.Source, who int) (asked []t
 		last = b.Number
 	}
 	ans, err := s.Transfers(ctx, q)
+	w.unchecked = append(w.unchecked, ans.Unchecked...)
 	w.purse.left, w.purse.spent = w.purse.left-ans.Requests, w.purse.spent+ans.Requests
 	for _, p := range q.Spans {
 		if p.From = max(p.From, last+1); last < ^uint64(0) && p.From <= p.To {
@@ -342,11 +343,7 @@ func (w *planning) finish(ctx context.Context) error {
 	if err != nil || ctx.Err() != nil {
 		return cmp.Or(context.Cause(ctx), err)
 	}
-	states, ok := w.node.(StateSource)
-	if !ok {
-		return nil
-	}
-	doubt, err := w.check(ctx, states, asked)
+	doubt, err := w.doubts(ctx, asked)
 	if err != nil || len(doubt) == 0 {
 		return err
 	}
@@ -360,10 +357,46 @@ func (w *planning) finish(ctx context.Context) error {
 	return err
 }
 
-// check returns the spans whose transfers do not explain what became of the
-// wallet's nonce and balance. Those that the node has read are not looked at.
-func (w *planning) check(ctx context.Context, states StateSource, asked []tracer.Span) ([]tracer.Span, error) {
-	var spans []tracer.Span
+// doubts returns the spans whose transfers do not explain what became of the
+// wallet's nonce and balances. Those that the node has read are not looked at.
+func (w *planning) doubts(ctx context.Context, asked []tracer.Span) (doubt []tracer.Span, err error) {
+	ts := make([]tracer.Transfer, 0, len(w.found))
+	for _, f := range w.found {
+		ts = append(ts, f.Transfer)
+	}
+	ts = once(tracer.SortTransfers(ts))
+	if states, ok := w.node.(tracer.StateSource); ok {
+		doubt, err = w.check(ctx, states, w.covered(asked, false), ts)
+	}
+	if b, ok := w.node.(balancer); ok && err == nil {
+		var claims []balance.Claim
+		for _, p := range w.covered(asked, true) {
+			if !slices.Contains(doubt, p) {
+				claims = append(claims, balance.Claim{Span: p, Tokens: true})
+			}
+		}
+		wrong, unchecked, n, bad := b.Check(ctx, claims, w.purse.left, ts)
+		w.pay(n)
+		w.unchecked, err = append(w.unchecked, unchecked...), bad
+		for i := range wrong {
+			doubt = append(doubt, wrong[i].Span)
+		}
+	}
+	slices.SortFunc(doubt, compareSpans)
+	return slices.Compact(doubt), err
+}
+
+// pay counts what the node was asked beside transfers.
+func (w *planning) pay(n int) {
+	w.purse.left, w.purse.spent = w.purse.left-n, w.purse.spent+n
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shares[len(w.faster)].Requests += n
+}
+
+// covered returns what others than the node have read whole, of tokens or of
+// all else.
+func (w *planning) covered(asked []tracer.Span, tokens bool) (spans []tracer.Span) {
 	crowded, gaps := byWallet(w.final), byWallet(w.gaps)
 	read := make(map[tracer.Span]bool)
 	for _, p := range asked {
@@ -381,12 +414,18 @@ func (w *planning) check(ctx context.Context, states StateSource, asked []tracer
 			}
 		}
 		open := slices.ContainsFunc(gaps[p.Wallet], func(u tracer.Unread) bool {
-			return u.From <= p.To && u.To >= p.From && u.Part != tracer.PartTokens
+			return u.From <= p.To && u.To >= p.From && (u.Part == tracer.PartAll || (u.Part == tracer.PartTokens) == tokens)
 		})
 		if p.From <= p.To && !open && !read[whole] {
 			spans = append(spans, p)
 		}
 	}
+	return spans
+}
+
+// check returns the spans in which transfers do not explain what became of the
+// wallet's nonce and of its balance of native coin.
+func (w *planning) check(ctx context.Context, states tracer.StateSource, spans []tracer.Span, ts []tracer.Transfer) ([]tracer.Span, error) {
 	if len(spans) == 0 {
 		return nil, context.Cause(ctx)
 	}
@@ -411,10 +450,7 @@ func (w *planning) check(ctx context.Context, states StateSource, asked []tracer
 		most = w.purse.left
 	}
 	nonces, balances, n, err := states.States(ctx, wallets, blocks, most)
-	w.purse.left, w.purse.spent = w.purse.left-n, w.purse.spent+n
-	w.mu.Lock()
-	w.shares[len(w.faster)].Requests += n
-	w.mu.Unlock()
+	w.pay(n)
 	if ctx.Err() != nil {
 		for _, p := range spans {
 			w.r.miss(p, tracer.PartAll, context.Cause(ctx))
@@ -425,11 +461,7 @@ func (w *planning) check(ctx context.Context, states StateSource, asked []tracer
 		return spans, nil
 	}
 	of := make(map[common.Address][]tracer.Transfer)
-	ts := make([]tracer.Transfer, 0, len(w.found))
-	for _, f := range w.found {
-		ts = append(ts, f.Transfer)
-	}
-	for _, t := range once(tracer.SortTransfers(ts)) {
+	for _, t := range ts {
 		of[t.From] = append(of[t.From], t)
 		if t.To != t.From {
 			of[t.To] = append(of[t.To], t)
@@ -437,7 +469,7 @@ func (w *planning) check(ctx context.Context, states StateSource, asked []tracer
 	}
 	var doubt []tracer.Span
 	for i, p := range spans {
-		sent, change := balance(p, of[p.Wallet])
+		sent, change := explained(p, of[p.Wallet])
 		want := new(big.Int).Sub(balances[2*i+1].ToBig(), balances[2*i].ToBig())
 		if change.Cmp(want) != 0 || nonces[2*i+1]-nonces[2*i] != uint64(sent) {
 			doubt = append(doubt, p)
@@ -457,5 +489,7 @@ func (w *planning) answer() tracer.Answer {
 		}
 		w.r.unread = append(w.r.unread, u)
 	}
-	return w.r.answer(w.purse.spent)
+	ans := w.r.answer(w.purse.spent)
+	ans.Unchecked = w.r.within(w.unchecked)
+	return ans
 }

@@ -94,7 +94,7 @@ func (r *reading) answer(requests int) tracer.Answer {
 	r.ts = slices.DeleteFunc(r.ts, func(t tracer.Transfer) bool { return !r.touches(&t) })
 	r.ts = once(tracer.SortTransfers(r.ts))
 	r.crowd()
-	return tracer.Answer{Transfers: r.ts, Unread: r.within(), Requests: requests}
+	return tracer.Answer{Transfers: r.ts, Unread: r.within(r.unread), Requests: requests}
 }
 
 // crowd ends the spans of wallets with more transfers than the query wants to
@@ -150,8 +150,7 @@ func (r *reading) crowd() {
 
 // within sorts what was not read, joins what belongs together and cuts it to
 // the spans that were asked for.
-func (r *reading) within() []tracer.Unread {
-	us := r.unread
+func (r *reading) within(us []tracer.Unread) []tracer.Unread {
 	slices.SortStableFunc(us, func(a, b tracer.Unread) int {
 		return cmp.Or(a.Wallet.Cmp(b.Wallet), cmp.Compare(a.Part, b.Part), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Detail, b.Detail), cmp.Compare(a.From, b.From))
 	})
