@@ -26,7 +26,7 @@ import (
 var opcodes = map[string]byte{
 	"STOP": 0x00, "ADD": 0x01, "SUB": 0x03, "DIV": 0x04, "CALLER": 0x33, "CALLVALUE": 0x34, "CALLDATALOAD": 0x35, "CALLDATASIZE": 0x36,
 	"CALLDATACOPY": 0x37, "CODECOPY": 0x39, "POP": 0x50, "MSTORE": 0x52, "SLOAD": 0x54, "SSTORE": 0x55, "JUMPI": 0x57, "GAS": 0x5a,
-	"JUMPDEST": 0x5b, "DUP1": 0x80, "DUP3": 0x82, "DUP5": 0x84, "LOG2": 0xa2, "LOG3": 0xa3, "LOG4": 0xa4, "CREATE": 0xf0, "CALL": 0xf1,
+	"JUMPDEST": 0x5b, "DUP1": 0x80, "DUP3": 0x82, "DUP5": 0x84, "LOG2": 0xa2, "LOG3": 0xa3, "LOG4": 0xa4, "CREATE": 0xf0, "CREATE2": 0xf5, "CALL": 0xf1,
 	"RETURN": 0xf3, "REVERT": 0xfd, "SELFDESTRUCT": 0xff,
 }
 
@@ -193,7 +193,10 @@ func (s *scene) send(i int, to *common.Address, value uint64, data []byte, fails
 
 // deploy makes a contract, with coins if value is not zero.
 func (s *scene) deploy(name string, value uint64) {
-	code := assemble(s.t, sources[name])
+	s.install(name, value, assemble(s.t, sources[name]))
+}
+
+func (s *scene) install(name string, value uint64, code []byte) {
 	init := assemble(s.t, "0x"+hex.EncodeToString(binary.BigEndian.AppendUint16(nil, uint16(len(code))))+" DUP1 0x0c 0x00 CODECOPY 0x00 RETURN")
 	s.at[name] = crypto.CreateAddress(s.who[0], s.nonce[s.who[0]])
 	s.send(0, nil, value, append(init, code...), false)
