@@ -24,7 +24,7 @@ import (
 
 // opcodes are those that the contracts below need.
 var opcodes = map[string]byte{
-	"STOP": 0x00, "ADD": 0x01, "SUB": 0x03, "DIV": 0x04, "CALLER": 0x33, "CALLVALUE": 0x34, "CALLDATALOAD": 0x35, "CALLDATASIZE": 0x36,
+	"STOP": 0x00, "ADD": 0x01, "SUB": 0x03, "DIV": 0x04, "EQ": 0x14, "SHR": 0x1c, "CALLER": 0x33, "CALLVALUE": 0x34, "CALLDATALOAD": 0x35, "CALLDATASIZE": 0x36,
 	"CALLDATACOPY": 0x37, "CODECOPY": 0x39, "POP": 0x50, "MSTORE": 0x52, "SLOAD": 0x54, "SSTORE": 0x55, "JUMPI": 0x57, "GAS": 0x5a,
 	"JUMPDEST": 0x5b, "DUP1": 0x80, "DUP3": 0x82, "DUP5": 0x84, "LOG2": 0xa2, "LOG3": 0xa3, "LOG4": 0xa4, "CREATE": 0xf0, "CREATE2": 0xf5, "CALL": 0xf1,
 	"RETURN": 0xf3, "REVERT": 0xfd, "SELFDESTRUCT": 0xff,
@@ -67,20 +67,30 @@ func assemble(t testing.TB, text string) []byte {
 
 func sig(s string) string { return crypto.Keccak256Hash([]byte(s)).Hex() }
 
+// balanceOf answers how much an account has, and is where others go on that
+// are not asked that. Its own code stands at their end.
+const (
+	balanceOf = `0x00 CALLDATALOAD 0xe0 SHR 0x70a08231 EQ @balance JUMPI `
+	balance   = ` balance: 0x04 CALLDATALOAD SLOAD 0x00 MSTORE 0x20 0x00 RETURN`
+)
+
 // The contracts. All their arguments are words of calldata; the tokens' start
 // after a selector that they do not look at.
 var sources = map[string]string{
 	// token moves what the caller has: to, amount. It never fails: an account
-	// may have less than nothing.
-	"token": `0x24 CALLDATALOAD DUP1 CALLER SLOAD SUB CALLER SSTORE
+	// may have less than nothing. For coins it makes as many of itself.
+	"token": `CALLVALUE @make JUMPI ` + balanceOf + `0x24 CALLDATALOAD DUP1 CALLER SLOAD SUB CALLER SSTORE
 		DUP1 0x04 CALLDATALOAD SLOAD ADD 0x04 CALLDATALOAD SSTORE
 		0x00 MSTORE 0x04 CALLDATALOAD CALLER ` + sig("Transfer(address,address,uint256)") + ` 0x20 0x00 LOG3
-		0x01 0x00 MSTORE 0x20 0x00 RETURN`,
+		0x01 0x00 MSTORE 0x20 0x00 RETURN
+		make: CALLVALUE CALLER SLOAD ADD CALLER SSTORE
+		CALLVALUE 0x00 MSTORE CALLER 0x00 ` + sig("Transfer(address,address,uint256)") + ` 0x20 0x00 LOG3 STOP` + balance,
 	// wrapped takes coins and leaves a Deposit, or gives an amount back and leaves a Withdrawal.
-	"wrapped": `CALLVALUE @deposit JUMPI
+	"wrapped": `CALLVALUE @deposit JUMPI ` + balanceOf + `
 		0x04 CALLDATALOAD DUP1 0x00 MSTORE CALLER ` + sig("Withdrawal(address,uint256)") + ` 0x20 0x00 LOG2
-		0x00 0x00 0x00 0x00 DUP5 CALLER GAS CALL STOP
-		deposit: CALLVALUE 0x00 MSTORE CALLER ` + sig("Deposit(address,uint256)") + ` 0x20 0x00 LOG2 STOP`,
+		DUP1 CALLER SLOAD SUB CALLER SSTORE 0x00 0x00 0x00 0x00 DUP5 CALLER GAS CALL STOP
+		deposit: CALLVALUE 0x00 MSTORE CALLER ` + sig("Deposit(address,uint256)") + ` 0x20 0x00 LOG2
+		CALLVALUE CALLER SLOAD ADD CALLER SSTORE STOP` + balance,
 	// nft moves a number: to, number.
 	"nft": `0x24 CALLDATALOAD 0x04 CALLDATALOAD CALLER ` + sig("Transfer(address,address,uint256)") + ` 0x00 0x00 LOG4 STOP`,
 	// odd leaves a Transfer that is none: two topics and two words.
@@ -228,6 +238,7 @@ func (s *scene) play() {
 
 	b := a(1)
 	s.send(0, &b, 1000, nil, false)
+	s.send(0, to("token"), 5000, nil, false, token(common.Address{}, a(0), 5000))
 	s.send(0, to("token"), 0, call4(a(1), 700), false, token(a(0), a(1), 700))
 	s.mine()
 	s.send(1, to("token"), 0, call4(a(2), 300), false, token(a(1), a(2), 300))

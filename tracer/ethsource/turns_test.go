@@ -181,8 +181,8 @@ func TestTurns(t *testing.T) {
 			p.turn = func() { tt.turn(&stage{t, p, b, trunk, pinned.Number}) }
 			ans, err := src.Transfers(t.Context(), q)
 			text := fmt.Sprint(err)
-			if err == nil && len(ans.Unread) > 0 {
-				text = ans.Unread[len(ans.Unread)-1].Detail
+			for _, u := range ans.Unread {
+				text += "; " + u.Detail
 			}
 			if tt.want != nil && !errors.Is(err, tt.want) || !strings.Contains(text, tt.says) {
 				t.Errorf("Transfers says %s", text)
