@@ -120,7 +120,11 @@ func (w *Walk) payments(ctx context.Context, txs []common.Hash, wallets []common
 		if named := slices.DeleteFunc(slices.Clone(to), func(a common.Address) bool { return !slices.Contains(wallets, a) }); len(named) > 0 {
 			to = named
 		}
+		hidden := slices.IndexFunc(ans.Unread, func(u tracer.Unread) bool { return u.Part == tracer.PartNative })
 		switch {
+		case len(to) == 0 && hidden >= 0:
+			return nil, fmt.Errorf("%w: transaction %s paid no tokens, and whether it paid in %s is not known: %s", tracer.ErrUsage,
+				tracer.ShowTx(w.o.Chain.ID, tx), w.o.Chain.Symbol, ans.Unread[hidden].Detail)
 		case len(to) == 0:
 			return nil, fmt.Errorf("%w: transaction %s moved no money: it failed, or it only called a contract; please check the hash", tracer.ErrUsage, tracer.ShowTx(w.o.Chain.ID, tx))
 		case len(to) > 1 && !slices.Contains(wallets, to[0]):
