@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v; run scamtrace -h for help", err) })
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags(), lookup) }
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(context.WithValue(ctx, environmentKey{}, lookup))
 	if err == nil {
 		return exitDone
 	}

@@ -18,7 +18,6 @@ import (
 	"scamtrace/functions/nodes"
 	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
-	"scamtrace/tracer/ethsource"
 	"scamtrace/tracer/evidence"
 	"scamtrace/tracer/ledger"
 	"scamtrace/tracer/report"
@@ -33,23 +32,27 @@ const evidenceName = "evidence.zst"
 // A rerun is what it takes to trace the same again, beside the evidence, the
 // labels and the prices.
 type rerun struct {
-	Chain     uint64      `json:"chain"`
-	Seeds     []string    `json:"seeds"`
-	Policy    string      `json:"policy"`
-	Since     uint64      `json:"since,omitempty"`
-	Until     uint64      `json:"until,omitempty"`
-	Limits    walk.Limits `json:"limits"`
-	Unseen    bool        `json:"unseen,omitempty"`
-	Prove     bool        `json:"prove,omitempty"`
-	Reference string      `json:"reference,omitempty"`
-	Source    string      `json:"source"`
-	Endpoints bool        `json:"endpoints,omitempty"` // the report names them
+	Chain     uint64              `json:"chain"`
+	Seeds     []string            `json:"seeds"`
+	Policy    string              `json:"policy"`
+	Since     uint64              `json:"since,omitempty"`
+	Until     uint64              `json:"until,omitempty"`
+	Limits    walk.Limits         `json:"limits"`
+	Unseen    bool                `json:"unseen,omitempty"`
+	Prove     bool                `json:"prove,omitempty"`
+	Reference string              `json:"reference,omitempty"`
+	Source    string              `json:"source"`
+	Endpoints bool                `json:"endpoints,omitempty"` // the report names them
+	Asked     []evidence.Endpoint `json:"asked,omitempty"`     // where that was not one node
 }
 
 // evidence writes down what the report rests on.
 func (j *job) evidence() (report.NamedFile, error) {
 	run := rerun{Chain: j.chain.ID, Policy: j.policy.String(), Since: j.since, Until: j.until, Limits: j.limits, Unseen: j.unseen, Prove: j.prove,
 		Reference: j.reference, Source: j.about, Endpoints: len(j.endpoints) > 0}
+	if p, ok := j.source.(*nodes.Planned); ok {
+		run.Asked = p.Asked()
+	}
 	for _, s := range j.seeds {
 		run.Seeds = append(run.Seeds, s.Show(j.chain.ID))
 	}
@@ -61,7 +64,6 @@ func (j *job) evidence() (report.NamedFile, error) {
 // job is the trace that was recorded, without its source, labels and prices.
 func (r *rerun) job() (*job, error) {
 	j := &job{since: r.Since, until: r.Until, limits: r.Limits, unseen: r.Unseen, prove: r.Prove, reference: r.Reference, maxGap: -1}
-	j.about = r.Source
 	ok := true
 	if j.chain, ok = tracer.ChainByID(r.Chain); r.Chain == devnet.ChainID {
 		j.chain = devnet.Chain()
@@ -129,17 +131,6 @@ func openEvidence(dir string) (raw []byte, node *evidence.Node, run rerun, err e
 	return raw, node, run, nil
 }
 
-// openNode is a source that reads from evidence in place of the network.
-func openNode(ctx context.Context, chain tracer.Chain, node *evidence.Node, pin *tracer.Block) (src *ethsource.Source, url string, err error) {
-	host := node.Host()
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	url = "http://" + host
-	src, err = ethsource.Open(ctx, chain, url, ethsource.Options{Pin: pin, Wrap: node.Wrap, Recorded: true})
-	return src, url, err
-}
-
 // replay traces again from the evidence of a bundle, and returns the files that
 // it comes to.
 func replay(ctx context.Context, dir string, m *report.Manifest, labelFiles, priceFiles []string, stderr io.Writer) ([]report.NamedFile, error) {
@@ -159,11 +150,13 @@ func replay(ctx context.Context, dir string, m *report.Manifest, labelFiles, pri
 		return nil, err
 	}
 	j.version = m.Tool.Version
-	src, url, err := openNode(ctx, j.chain, node, nil)
+	src, err := nodes.Reopen(ctx, j.chain, node, nil, run.Asked)
 	if err == nil {
-		j.source, j.notes = src, slices.Concat(src.Notes(), j.notes)
-		if run.Endpoints {
-			j.endpoints = []string{url}
+		known := j.notes
+		j.read(src)
+		j.notes = append(j.notes, known...)
+		if !run.Endpoints {
+			j.endpoints = nil
 		}
 		var r *report.Report
 		if _, r, err = j.trace(ctx, stderr); err == nil && len(node.Missing()) == 0 {
@@ -186,9 +179,9 @@ func (j *job) unproven(ctx context.Context, r *report.Report) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	src, ok := j.source.(interface {
+	src, ok := tracer.As[interface {
 		Prove(context.Context, []tracer.Transfer) ([]string, error)
-	})
+	}](j.source)
 	if !ok {
 		return nil, usage("the source cannot prove transfers")
 	}
@@ -215,7 +208,7 @@ func proveAgain(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	j.source, _, err = openNode(ctx, j.chain, node, nil)
+	j.source, err = nodes.Reopen(ctx, j.chain, node, nil, run.Asked)
 	if err != nil {
 		return err
 	}
@@ -242,13 +235,7 @@ func replayCase(ctx context.Context, name, version string) (*functions.Replayed,
 		return nil, usage("%s is not evidence that can be read", name)
 	}
 	defer z.Close()
-	return functions.Replay(ctx, &z.Reader, version, func(ctx context.Context, node *evidence.Node, chain tracer.Chain, pin *tracer.Block) (tracer.Source, error) {
-		src, url, err := openNode(ctx, chain, node, pin)
-		if err != nil {
-			return nil, err
-		}
-		return nodes.At(src, url), nil
-	})
+	return functions.Replay(ctx, &z.Reader, version, nodes.Reopen)
 }
 
 func replayCommand() *cobra.Command {

@@ -24,7 +24,7 @@ import (
 // server are the settings of scamtrace serve.
 type server struct {
 	addr, data, key                          string
-	rpc, hookHosts                           []string
+	rpc, index, hookHosts                    []string
 	rate                                     float64
 	workers                                  int
 	turn                                     time.Duration
@@ -53,6 +53,9 @@ func serveCommand() *cobra.Command {
 	fs.StringVar(&s.addr, "addr", "127.0.0.1:8080", "the `ADDRESS` to listen at")
 	fs.StringVar(&s.data, "data", "scamtrace-data", "the `FOLDER`, or s3://BUCKET, that everything is kept in")
 	fs.StringSliceVar(&s.rpc, "rpc", nil, "endpoints of nodes: `CHAIN=URL`, or the URL of one of Ethereum")
+	fs.StringSliceVar(&s.index, "index", nil, "indexers to ask before the nodes, of chains that they have: sqd, etherscan, blockscout, alchemy, trongrid,\n"+
+		"or none. They learn which wallets are looked at. Keys stand in the environment, as\n"+
+		"SCAMTRACE_ETHERSCAN_KEY and so on (default: sqd, but not for a node on this machine or in a private network)")
 	fs.Float64Var(&s.rate, "rate", 0, "calls a second that all traces together send (default: as fast as the nodes answer)")
 	fs.IntVar(&s.workers, "workers", 4, "cases that are traced at the same time")
 	fs.DurationVar(&s.turn, "turn", 30*time.Second, "how long a case is traced before others have their turn")
@@ -89,6 +92,9 @@ func (s *server) run(ctx context.Context, stdout, stderr io.Writer) error {
 	chains, err := nodes.ParseEndpoints(s.rpc...)
 	if err != nil {
 		return usage("--rpc: %v", err)
+	}
+	if err := chains.Ask(s.index, environment(ctx)); err != nil {
+		return usage("--index: %s", strings.TrimPrefix(err.Error(), tracer.ErrUsage.Error()+": "))
 	}
 	local, err := s.loopback()
 	switch {

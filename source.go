@@ -7,10 +7,12 @@ import (
 	"os"
 	"path/filepath"
 
+	"scamtrace/functions/nodes"
 	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
 	"scamtrace/tracer/ethsource"
 	"scamtrace/tracer/filesource"
+	"scamtrace/tracer/indexsource"
 	"scamtrace/tracer/label"
 	"scamtrace/tracer/price"
 	"scamtrace/tracer/report"
@@ -23,7 +25,9 @@ type sourceFlags struct {
 	chain, rpc string
 	rate       float64
 	files      []string
+	index      []string
 	wrap       func(http.RoundTripper) http.RoundTripper // what requests go through; no flag
+	wrapAt     wrapAt                                    // those to indexers; no flag
 }
 
 func (f *sourceFlags) add(cmd *cobra.Command) {
@@ -31,6 +35,9 @@ func (f *sourceFlags) add(cmd *cobra.Command) {
 	fs.StringVar(&f.chain, "chain", "ethereum", "the chain: its name, or the number of any EVM chain")
 	fs.StringVar(&f.rpc, "rpc", "", "the `URL` of a node's JSON-RPC endpoint")
 	fs.Float64Var(&f.rate, "rate", 0, "calls a second that the endpoint allows (default: as fast as it answers)")
+	fs.StringSliceVar(&f.index, "index", nil, "indexers to ask before the node, the first first: sqd, etherscan, blockscout, alchemy, trongrid, or none.\n"+
+		"They are fast, and they learn which wallets are looked at. Keys stand in the environment, as\n"+
+		"SCAMTRACE_ETHERSCAN_KEY and so on (default: sqd, where it has the chain and the node is not on this\nmachine or in a private network)")
 	fs.StringSliceVar(&f.files, "transfers", nil, "read these CSV `FILE`s of transfers instead of a node")
 }
 
@@ -62,6 +69,8 @@ func (f *sourceFlags) open(ctx context.Context) (r reading, err error) {
 		return r, usage("--rate: calls a second cannot be negative")
 	case len(f.files) > 0 && f.rpc != "":
 		return r, usage("--transfers and --rpc: name files or a node, not both")
+	case len(f.files) > 0 && len(f.index) > 0 && f.index[0] != indexsource.None:
+		return r, usage("--transfers and --index: files are all that is read")
 	case len(f.files) > 0:
 		src, err := filesource.Open(r.chain, f.files...)
 		if err != nil {
@@ -72,11 +81,19 @@ func (f *sourceFlags) open(ctx context.Context) (r reading, err error) {
 	case f.rpc == "":
 		return r, usage("name the endpoint of a node of %s with --rpc or in SCAMTRACE_RPC, or files with --transfers", r.chain.Title)
 	}
+	list, err := f.choose(ctx, r.chain)
+	if err != nil {
+		return r, err
+	}
 	src, err := ethsource.Open(ctx, r.chain, f.rpc, ethsource.Options{Rate: f.rate, Wrap: f.wrap})
 	if err != nil {
 		return r, err
 	}
-	r.source, r.about, r.notes, r.endpoints = src, "a JSON-RPC node", src.Notes(), []string{f.rpc}
+	read, err := nodes.Plan(ctx, r.chain, nodes.At(src, f.rpc), list, indexsource.Options{Wrap: f.wrapAt})
+	if err != nil {
+		return r, err
+	}
+	r.read(read)
 	return r, nil
 }
 
@@ -115,7 +132,7 @@ func readPrices(chain tracer.Chain, files []string) (*price.Book, error) {
 
 // askFor says whom the book of prices asks.
 func (j *job) askFor(names []string) error {
-	node, hasNode := j.source.(price.Node)
+	node, hasNode := tracer.As[price.Node](j.source)
 	feed, hasFeed := price.FeedOf(j.chain.ID)
 	if len(names) == 0 && hasNode && hasFeed {
 		names = []string{"chainlink"}

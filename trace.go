@@ -3,10 +3,14 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
+	"strings"
 
+	"scamtrace/functions/nodes"
 	"scamtrace/tracer"
 	"scamtrace/tracer/evidence"
 	"scamtrace/tracer/label"
@@ -26,6 +30,7 @@ type job struct {
 	since     uint64
 	until     uint64
 	limits    walk.Limits
+	spent     int           // requests of the limits that were spent before
 	unseen    bool          // see [walk.Options.Unseen]
 	maxGap    tracer.Micros // more than this in gaps ends with errPartial; negative: no bound
 	labels    *label.Set
@@ -72,19 +77,17 @@ func (j *job) run(ctx context.Context, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// trace walks, looks into who acts as one, and builds the report.
+// trace follows the money, and has what the report cites confirmed and proven.
 func (j *job) trace(ctx context.Context, stderr io.Writer) (*walk.Result, *report.Report, error) {
-	bar := newProgress(stderr)
-	o := j.options()
-	o.Progress = bar.show
-	res, err := walk.Run(ctx, j.source, j.seeds, o)
-	bar.done()
+	res, r, left, err := j.follow(ctx, stderr)
 	if err != nil {
 		return nil, nil, err
 	}
-	in := j.input(res)
-	in.LookInto(ctx, j.source)
-	r := report.Settle(ctx, in)
+	if p, ok := j.source.(*nodes.Planned); ok {
+		if res, r, err = j.confirm(ctx, p, res, r, left, stderr); err != nil {
+			return nil, nil, err
+		}
+	}
 	if !j.prove {
 		return res, r, nil
 	}
@@ -96,9 +99,53 @@ func (j *job) trace(ctx context.Context, stderr io.Writer) (*walk.Result, *repor
 	return res, r, nil
 }
 
+// confirm asks the node for the transfers of a report that indexers showed.
+// Where it denies some, the money is followed anew with the node alone, as far
+// as the budget goes.
+func (j *job) confirm(ctx context.Context, p *nodes.Planned, res *walk.Result, r *report.Report, left int, stderr io.Writer) (*walk.Result, *report.Report, error) {
+	denied, spent, err := r.Confirm(ctx, p.Unwrap(), p.FromNode, left)
+	if err != nil {
+		return nil, nil, fmt.Errorf("confirm the transfers: %w", err)
+	}
+	r.Notes = append(r.Notes, shares(p))
+	if denied == 0 || left <= spent || ctx.Err() != nil {
+		return res, r, nil
+	}
+	alone := *j
+	alone.source, alone.spent = p.Unwrap(), res.Limits.Requests-left+spent
+	alone.notes = append(slices.Clip(alone.notes), fmt.Sprintf("%d transfers that %s showed are not what the node shows, so the money was followed anew with the node alone.", denied, strings.Join(p.Names(), " or ")))
+	again, anew, _, err := alone.follow(ctx, stderr)
+	if errors.Is(err, tracer.ErrUsage) { // not even the payments could be read again
+		r.Notes = append(r.Notes, "The budget of requests was too small to follow the money anew with the node alone.")
+		return res, r, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	_, _, err = anew.Confirm(ctx, p.Unwrap(), func(*tracer.Transfer) bool { return true }, 0)
+	return again, anew, err
+}
+
+// follow walks, looks into who acts as one, and builds the report. left is what
+// is left of the budget of requests.
+func (j *job) follow(ctx context.Context, stderr io.Writer) (res *walk.Result, r *report.Report, left int, err error) {
+	bar := newProgress(stderr)
+	o := j.options()
+	o.Progress = bar.show
+	res, err = walk.Run(ctx, j.source, j.seeds, o)
+	bar.done()
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	in := j.input(res)
+	in.LookInto(ctx, j.source)
+	r, left = report.Settle(ctx, in)
+	return res, r, left, nil
+}
+
 // options are the settings of the walk.
 func (j *job) options() walk.Options {
-	o := walk.Options{Chain: j.chain, Policy: j.policy, Since: j.since, Until: j.until, Limits: j.limits, Unseen: j.unseen}
+	o := walk.Options{Chain: j.chain, Policy: j.policy, Since: j.since, Until: j.until, Limits: j.limits, Spent: j.spent, Unseen: j.unseen}
 	o.Know(j.labels, j.prices)
 	return o
 }
@@ -179,7 +226,7 @@ func traceCommand() *cobra.Command {
 					return err
 				}
 				defer j.recorder.Close()
-				f.wrap = j.recorder.Wrap
+				f.wrap, f.wrapAt = j.recorder.Wrap, j.recorder.WrapAt
 			}
 			if j.reading, err = f.open(cmd.Context()); err != nil {
 				return err

@@ -5,13 +5,13 @@ import (
 	"crypto/rand"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"sync"
 	"time"
 
 	"scamtrace/graphstore"
 	"scamtrace/tracer"
+	"scamtrace/tracer/evidence"
 	"scamtrace/tracer/price"
 	"scamtrace/tracer/report"
 
@@ -39,13 +39,8 @@ type Alerts interface {
 
 // An Opener opens a chain to be read up to a block, or up to the last final
 // one if pin is nil. A block that is gone is an error that wraps
-// [tracer.ErrReorg]. Requests go through what wrap makes of the way to the
-// network, unless it is nil.
-type Opener func(ctx context.Context, chain tracer.Chain, pin *tracer.Block, wrap Wrap) (tracer.Source, error)
-
-// A Wrap wraps what requests go through, to record them or to answer them in
-// place of the network.
-type Wrap = func(http.RoundTripper) http.RoundTripper
+// [tracer.ErrReorg]. What is asked and answered is recorded by rec, unless it is nil.
+type Opener func(ctx context.Context, chain tracer.Chain, pin *tracer.Block, rec *evidence.Recorder) (tracer.Source, error)
 
 // An App is the pipeline over whatever it is given. Bucket and Queue must be
 // set, and for [App.Work] also Open. An App is safe for concurrent use once it

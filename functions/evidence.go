@@ -36,20 +36,21 @@ type stateRef struct {
 // A turnRun is what it takes to repeat a turn, beside its evidence, the state
 // that it went on from and the public data.
 type turnRun struct {
-	Case    string   `json:"case"`
-	Chain   string   `json:"chain"`
-	Seeds   []string `json:"seeds"`
-	Options Options  `json:"options"`
-	Pinned  Pin      `json:"pinned"`
-	Base    *Block   `json:"base,omitempty"` // the state is of an earlier run, up to here
-	Notes   []string `json:"notes,omitempty"`
-	Quotes  bool     `json:"quotes,omitempty"` // prices were asked for
-	From    stateRef `json:"from,omitzero"`
-	To      stateRef `json:"to"`
-	Steps   int      `json:"steps"`             // of the walk
-	Settled bool     `json:"settled,omitempty"` // after them
-	Cut     bool     `json:"cut,omitempty"`     // the deadline ended the last step
-	Report  bool     `json:"report,omitempty"`  // it ended in one
+	Case    string              `json:"case"`
+	Chain   string              `json:"chain"`
+	Seeds   []string            `json:"seeds"`
+	Options Options             `json:"options"`
+	Pinned  Pin                 `json:"pinned"`
+	Base    *Block              `json:"base,omitempty"` // the state is of an earlier run, up to here
+	Notes   []string            `json:"notes,omitempty"`
+	Quotes  bool                `json:"quotes,omitempty"` // prices were asked for
+	From    stateRef            `json:"from,omitzero"`
+	To      stateRef            `json:"to"`
+	Steps   int                 `json:"steps"`             // of the walk
+	Settled bool                `json:"settled,omitempty"` // after them
+	Cut     bool                `json:"cut,omitempty"`     // the deadline ended the last step
+	Report  bool                `json:"report,omitempty"`  // it ended in one
+	Asked   []evidence.Endpoint `json:"asked,omitempty"`   // where that was not one node
 }
 
 func (c *Case) evidenceKey(s stateRef) string {
@@ -62,6 +63,9 @@ func (a *App) run(t *turn, state []byte, reported bool) turnRun {
 	r := turnRun{
 		Case: c.ID, Chain: c.Chain, Seeds: c.Seeds, Options: c.Options, Pinned: *c.Pinned, Base: c.Base, Notes: c.Notes,
 		Quotes: a.Quoters != nil, To: stateRef{c.Epoch + 1, hashBytes(state)}, Steps: t.steps, Settled: t.settled, Cut: t.cut, Report: reported,
+	}
+	if p, ok := t.src.(planned); ok {
+		r.Asked = p.Asked()
 	}
 	if c.State > 0 {
 		r.From = stateRef{c.State, t.before}
@@ -137,11 +141,15 @@ type Replayed struct {
 // What [Replay] reads at most of a file, in bytes.
 const maxEvidence = 1 << 30
 
+// A Reopener opens a chain that is read from a recording. asked says who was
+// asked then, and is empty if that was one node.
+type Reopener func(ctx context.Context, chain tracer.Chain, rec *evidence.Node, pin *tracer.Block, asked []evidence.Endpoint) (tracer.Source, error)
+
 // Replay traces a case again from an evidence.zip, turn by turn, without the
 // network and without any other data, and writes its report. Each turn must come
 // to the state that it left then. open opens a chain that is read from a
 // recording; version is that of the tool that made the report.
-func Replay(ctx context.Context, file *zip.Reader, version string, open func(context.Context, *evidence.Node, tracer.Chain, *tracer.Block) (tracer.Source, error)) (*Replayed, error) {
+func Replay(ctx context.Context, file *zip.Reader, version string, open Reopener) (*Replayed, error) {
 	tmp, err := os.MkdirTemp("", "scamtrace-replay-")
 	if err != nil {
 		return nil, err
@@ -206,7 +214,7 @@ func readZipped(f *zip.File) ([]byte, error) {
 // A repeat is a turn that is repeated.
 type repeat struct {
 	*App
-	open  func(context.Context, *evidence.Node, tracer.Chain, *tracer.Block) (tracer.Source, error)
+	open  Reopener
 	run   turnRun
 	files []report.NamedFile
 }
@@ -257,7 +265,7 @@ func (r *repeat) turn(ctx context.Context, archive []byte, before stateRef, last
 	if t.chain, err = k.chain(run.Chain); err != nil {
 		return err
 	}
-	if t.src, err = r.open(ctx, node, t.chain, run.Pinned.tracer()); err != nil {
+	if t.src, err = r.open(ctx, t.chain, node, run.Pinned.tracer(), run.Asked); err != nil {
 		return missing(node, err)
 	}
 	return missing(node, r.again(ctx, t))

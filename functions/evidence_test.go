@@ -15,7 +15,7 @@ import (
 	"scamtrace/tracer/evidence"
 )
 
-func openRecorded(ctx context.Context, n *evidence.Node, chain tracer.Chain, pin *tracer.Block) (tracer.Source, error) {
+func openRecorded(ctx context.Context, chain tracer.Chain, n *evidence.Node, pin *tracer.Block, _ []evidence.Endpoint) (tracer.Source, error) {
 	src, err := ethsource.Open(ctx, chain, "http://"+n.Host(), ethsource.Options{Pin: pin, Wrap: n.Wrap, Recorded: true})
 	if err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ import (
 // What a feed said once stays on the chain, so a trace that was killed gets the
 // same prices again. That is not so of DefiLlama, which is for the command alone.
 func Feeds(chain tracer.Chain, src tracer.Source) []price.Quoter {
-	node, ok := src.(price.Node)
+	node, ok := tracer.As[price.Node](src)
 	feed, known := price.FeedOf(chain.ID)
 	if !ok || !known {
 		return nil

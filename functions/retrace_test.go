@@ -19,6 +19,7 @@ import (
 	"scamtrace/graphstore"
 	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
+	"scamtrace/tracer/evidence"
 	"scamtrace/tracer/report"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -441,8 +442,8 @@ func TestFrozen(t *testing.T) {
 	s := newScene(t)
 	frozen := make(map[common.Address]bool)
 	open := s.App.Open
-	s.App.Open = func(ctx context.Context, chain tracer.Chain, pin *tracer.Block, wrap Wrap) (tracer.Source, error) {
-		src, err := open(ctx, chain, pin, wrap)
+	s.App.Open = func(ctx context.Context, chain tracer.Chain, pin *tracer.Block, rec *evidence.Recorder) (tracer.Source, error) {
+		src, err := open(ctx, chain, pin, rec)
 		if err != nil {
 			return nil, err
 		}

@@ -26,6 +26,7 @@ import (
 	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
 	"scamtrace/tracer/ethsource"
+	"scamtrace/tracer/evidence"
 	"scamtrace/tracer/report"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -374,8 +375,8 @@ func openNode(url string, perSecond float64) Opener {
 	if perSecond > 0 {
 		limiter = rate.NewLimiter(rate.Limit(perSecond), int(perSecond))
 	}
-	return func(ctx context.Context, chain tracer.Chain, pin *tracer.Block, wrap Wrap) (tracer.Source, error) {
-		src, err := ethsource.Open(ctx, chain, url, ethsource.Options{Pin: pin, Limiter: limiter, Wrap: wrap})
+	return func(ctx context.Context, chain tracer.Chain, pin *tracer.Block, rec *evidence.Recorder) (tracer.Source, error) {
+		src, err := ethsource.Open(ctx, chain, url, ethsource.Options{Pin: pin, Limiter: limiter, Wrap: rec.Wrap})
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
 	"scamtrace/tracer/ethsource"
+	"scamtrace/tracer/evidence"
 
 	"github.com/ethereum/go-ethereum/common"
 )
@@ -52,8 +53,8 @@ func quietScene(t *testing.T, o devnet.NodeOptions, submit func(*scene) string, 
 	t.Helper()
 	s = newSceneWith(t, o)
 	if open != nil {
-		s.App.Open = func(ctx context.Context, chain tracer.Chain, pin *tracer.Block, wrap Wrap) (tracer.Source, error) {
-			src, err := ethsource.Open(ctx, chain, s.url, ethsource.Options{Pin: pin, Wrap: wrap})
+		s.App.Open = func(ctx context.Context, chain tracer.Chain, pin *tracer.Block, rec *evidence.Recorder) (tracer.Source, error) {
+			src, err := ethsource.Open(ctx, chain, s.url, ethsource.Options{Pin: pin, Wrap: rec.Wrap})
 			if err != nil {
 				return nil, err
 			}

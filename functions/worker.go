@@ -92,29 +92,46 @@ func (a *App) turn(ctx context.Context, c *Case) error {
 	}
 	defer rec.Close()
 	if c.Pinned == nil {
-		c, src, err := a.pin(ctx, c, chain, k, rec.Wrap)
+		c, src, err := a.pin(ctx, c, chain, k, rec)
 		if err != nil || c == nil {
 			return err
 		}
 		return a.walk(ctx, &turn{c: c, chain: chain, k: k, src: src, rec: rec})
 	}
 	if c.Pinned.Known != k.id {
-		return a.again(ctx, c, c.Moved, "The labels or prices changed while it was traced, so it was traced again with the new ones.")
+		return a.again(ctx, c, c.Moved, c.Alone, "The labels or prices changed while it was traced, so it was traced again with the new ones.")
 	}
 	if c, err = a.adopt(ctx, c); err != nil {
 		return err
 	}
-	src, err := a.Open(ctx, chain, c.Pinned.tracer(), rec.Wrap)
+	src, err := a.Open(ctx, chain, c.Pinned.tracer(), rec)
 	if errors.Is(err, tracer.ErrReorg) {
 		if c.Moved {
 			return a.fail(ctx, c, "The chain gave up a final block twice while it was traced, so nothing can be proven now. Please try again tomorrow.")
 		}
-		return a.again(ctx, c, true, "The chain gave up a final block while it was traced, so it was traced again up to another one.")
+		return a.again(ctx, c, true, c.Alone, "The chain gave up a final block while it was traced, so it was traced again up to another one.")
 	}
 	if err != nil {
 		return node(err)
 	}
-	return a.walk(ctx, &turn{c: c, chain: chain, k: k, src: src, rec: rec})
+	return a.walk(ctx, &turn{c: c, chain: chain, k: k, src: c.reading(src), rec: rec})
+}
+
+// A planned source has indexers before its node.
+type planned interface {
+	Names() []string // of the indexers
+	Unwrap() tracer.Source
+	About() string
+	Asked() []evidence.Endpoint
+}
+
+// reading is what a case is read from: a source, or of a planned one the node
+// alone.
+func (c *Case) reading(src tracer.Source) tracer.Source {
+	if p, ok := src.(planned); ok && c.Alone {
+		return p.Unwrap()
+	}
+	return src
 }
 
 // A turn is a turn of a case under way.
@@ -135,7 +152,7 @@ type turn struct {
 
 // pin chooses the block that this run reads up to, and writes it down before
 // anything is read at it. A nil Case: nothing is final that was not before.
-func (a *App) pin(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge, wrap Wrap) (*Case, tracer.Source, error) {
+func (a *App) pin(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge, rec *evidence.Recorder) (*Case, tracer.Source, error) {
 	var gone bool
 	if c.Base != nil {
 		_, err := a.Open(ctx, chain, c.Base.tracer(), nil)
@@ -143,10 +160,11 @@ func (a *App) pin(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge
 			return nil, nil, node(err)
 		}
 	}
-	src, err := a.Open(ctx, chain, nil, wrap)
+	src, err := a.Open(ctx, chain, nil, rec)
 	if err != nil {
 		return nil, nil, node(err)
 	}
+	src = c.reading(src)
 	b, err := src.Pin(ctx)
 	if err != nil {
 		return nil, nil, node(err)
@@ -172,9 +190,9 @@ func (a *App) pin(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge
 }
 
 // again begins the run anew, at a new block and from nothing.
-func (a *App) again(ctx context.Context, c *Case, moved bool, note string) error {
+func (a *App) again(ctx context.Context, c *Case, moved, alone bool, note string) error {
 	c, err := a.step(ctx, c, func(c *Case) {
-		c.Pinned, c.Base, c.State, c.Moved = nil, nil, 0, moved
+		c.Pinned, c.Base, c.State, c.Moved, c.Alone = nil, nil, 0, moved, alone
 		c.Notes = append(c.Notes, note)
 		c.Progress = Progress{}
 		c.Epoch++
@@ -371,6 +389,9 @@ func (c *Case) stateKey(epoch int) string { return c.key("state/%d.snap", epoch)
 func (a *App) finish(ctx context.Context, t *turn, res *walk.Result) error {
 	c := t.c
 	rep, files, err := a.bundle(ctx, t, res)
+	if p, ok := t.src.(planned); ok && errors.Is(err, errDenied) {
+		return a.again(ctx, c, c.Moved, true, fmt.Sprintf("Transfers that %s showed are not what the node shows, so the money was followed anew with the node alone.", strings.Join(p.Names(), " or ")))
+	}
 	if err != nil {
 		return err
 	}
@@ -542,7 +563,7 @@ func (c *Case) walkOptions(chain tracer.Chain, k *knowledge) ([]tracer.Seed, wal
 func (a *App) bundle(ctx context.Context, t *turn, res *walk.Result) (*report.Report, []report.NamedFile, error) {
 	c, k, src := t.c, t.k, t.src
 	in := report.Input{
-		Walk: res, Labels: k.labels, Prices: k.prices, Version: a.Version, Reference: c.ID, Source: "a JSON-RPC node",
+		Walk: res, Labels: k.labels, Prices: k.prices, Version: a.Version, Reference: c.ID, Source: about(src),
 		Since: c.Options.Since, Until: c.Options.Until,
 		Notes: slices.Concat(c.Pinned.Notes, notes(src), k.notes, c.Notes),
 	}
@@ -554,12 +575,34 @@ func (a *App) bundle(ctx context.Context, t *turn, res *walk.Result) (*report.Re
 	in.LookInto(last, src)
 	slices.Sort(in.Notes)
 	in.Notes = slices.Compact(in.Notes)
-	rep := report.Settle(last, in)
+	rep, left := report.Settle(last, in)
+	if p, ok := src.(planned); ok && ctx.Err() == nil {
+		// Who showed what in the turns before is not known, so the node is asked for
+		// all of it.
+		denied, _, err := rep.Confirm(last, p.Unwrap(), nil, left)
+		if err == nil && denied > 0 {
+			err = errDenied
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
 	files, err := report.Bundle(ctx, rep, a.Signer, k.quotesFile()...)
 	return rep, files, err
+}
+
+// errDenied reports that a node shows other transfers than an indexer.
+var errDenied = errors.New("the node denies what an indexer showed")
+
+// about says what a source is.
+func about(src tracer.Source) string {
+	if p, ok := src.(planned); ok {
+		return p.About()
+	}
+	return "a JSON-RPC node"
 }
 
 // notes are what a source could not do.

@@ -22,6 +22,7 @@ locals {
     { name = "traced_usd", type = "decimal(18,2)", says = "at the time" },
     { name = "price_source", type = "string", says = "" },
     { name = "verified", type = "boolean", says = "proven against the block's receipts" },
+    { name = "basis", type = "string", says = "node, confirmed by the node, or an indexer's word; empty: no indexer was asked" },
   ]
 }
 

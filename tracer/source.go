@@ -116,6 +116,22 @@ type Source interface {
 	Transactions(ctx context.Context, txs []common.Hash, most int) (Answer, error)
 }
 
+// As finds what a source can do beside reading, or else the source that it reads
+// through, which its method Unwrap returns.
+func As[T any](s Source) (able T, ok bool) {
+	for s != nil {
+		if able, ok = s.(T); ok {
+			return able, true
+		}
+		u, more := s.(interface{ Unwrap() Source })
+		if !more {
+			break
+		}
+		s = u.Unwrap()
+	}
+	return able, false
+}
+
 // A CodeSource is a [Source] that can tell contracts from accounts.
 type CodeSource interface {
 	// Contracts returns, for each address in order, whether it has code at the

@@ -18,19 +18,27 @@ import (
 	"scamtrace/graphstore"
 	"scamtrace/tracer"
 	"scamtrace/tracer/ethsource"
+	"scamtrace/tracer/evidence"
+	"scamtrace/tracer/indexsource"
 
 	"golang.org/x/time/rate"
 )
 
 // WithChains reads chains from the endpoints in SCAMTRACE_RPC, as
 // [ParseEndpoints] has them, or else in the object private/rpc.json, an object
-// of chain names and addresses; at most SCAMTRACE_RATE calls a second.
+// of chain names and addresses; at most SCAMTRACE_RATE calls a second. Indexers
+// are asked before the nodes: those in SCAMTRACE_INDEX that have the chain, as
+// [indexsource.Choose] has them, or else [indexsource.Default]. Their keys stand in the environment,
+// or in private/rpc.json under the same names.
 func WithChains(s *functions.Setup) {
 	e, err := ParseEndpoints(s.List("SCAMTRACE_RPC")...)
 	if err != nil {
 		s.Bad("SCAMTRACE_RPC", err.Error())
 	}
 	e.Bucket, e.Limiter = s.App.Bucket, Limit(float64(s.Number("SCAMTRACE_RATE")))
+	if err := e.Ask(s.List("SCAMTRACE_INDEX"), func(key string) (string, bool) { v := s.Text(key); return v, v != "" }); err != nil {
+		s.Bad("SCAMTRACE_INDEX", strings.TrimPrefix(err.Error(), tracer.ErrUsage.Error()+": "))
+	}
 	s.App.Open = e.Open
 }
 
@@ -41,8 +49,31 @@ type Endpoints struct {
 	Bucket  graphstore.Bucket // of private/rpc.json; nil: there is none
 	Limiter *rate.Limiter     // of all calls together; nil: none
 
+	index  []string // of indexers; none: the default
+	lookup func(string) (string, bool)
+
 	mu   sync.Mutex
-	urls map[string]string // by chain name
+	urls map[string]string // by chain name, and settings of indexers by theirs
+}
+
+// Ask names the indexers to ask, with settings that lookup has.
+func (e *Endpoints) Ask(index []string, lookup func(string) (string, bool)) error {
+	e.index, e.lookup = index, lookup
+	_, err := indexsource.Choose(index, lookup)
+	return err
+}
+
+// setting looks up a setting of an indexer.
+func (e *Endpoints) setting(name string) (v string, ok bool) {
+	if e.lookup != nil {
+		v, ok = e.lookup(name)
+	}
+	if !ok {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		v, ok = e.urls[name]
+	}
+	return v, ok
 }
 
 // ParseEndpoints reads chain=URL, or a URL alone, which is one of Ethereum. No
@@ -74,20 +105,31 @@ func Limit(perSecond float64) *rate.Limiter {
 func (e *Endpoints) Names() []string { return slices.Sorted(maps.Keys(e.urls)) }
 
 // Open is a [functions.Opener].
-func (e *Endpoints) Open(ctx context.Context, chain tracer.Chain, pin *tracer.Block, wrap functions.Wrap) (tracer.Source, error) {
+func (e *Endpoints) Open(ctx context.Context, chain tracer.Chain, pin *tracer.Block, rec *evidence.Recorder) (tracer.Source, error) {
 	url, err := e.url(ctx, chain.Name)
 	if err != nil {
 		return nil, err
 	}
-	src, err := ethsource.Open(ctx, chain, url, ethsource.Options{Pin: pin, Limiter: e.Limiter, Wrap: wrap})
+	src, err := ethsource.Open(ctx, chain, url, ethsource.Options{Pin: pin, Limiter: e.Limiter, Wrap: rec.Wrap})
 	if err != nil {
 		return nil, err
 	}
-	return At(src, url), nil
+	list, err := e.indexes(chain, url)
+	if err != nil {
+		return nil, err
+	}
+	return Plan(ctx, chain, &nodeSource{src, url}, list, indexsource.Options{Wrap: rec.WrapAt})
 }
 
-// At returns the source with the address that it reads from.
-func At(src *ethsource.Source, url string) tracer.Source { return &nodeSource{src, url} }
+// indexes are the indexers to ask about a chain.
+func (e *Endpoints) indexes(chain tracer.Chain, node string) ([]indexsource.Index, error) {
+	names := e.index
+	if len(names) == 0 {
+		names = indexsource.Default(chain, node)
+	}
+	list, err := indexsource.Choose(names, e.setting)
+	return slices.DeleteFunc(list, func(x indexsource.Index) bool { return !x.Has(chain) }), err
+}
 
 // A nodeSource is a source that knows where it reads.
 type nodeSource struct {

@@ -77,8 +77,13 @@ func (r *Recorder) Close() error { return r.spool.close() }
 
 // Wrap returns next with everything that goes through it recorded. Requests
 // that are no JSON-RPC pass unrecorded: their question is in the address, for
-// which there is [Recorder.WrapAt].
-func (r *Recorder) Wrap(next http.RoundTripper) http.RoundTripper { return &recording{r, next, nil} }
+// which there is [Recorder.WrapAt]. A nil Recorder records nothing.
+func (r *Recorder) Wrap(next http.RoundTripper) http.RoundTripper {
+	if r == nil {
+		return next
+	}
+	return &recording{r, next, nil}
+}
 
 type recording struct {
 	*Recorder

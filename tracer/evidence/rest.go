@@ -9,10 +9,20 @@ import (
 	"strings"
 )
 
+// An Endpoint is one that was asked.
+type Endpoint struct {
+	Name   string `json:"name,omitempty"` // of an indexer; empty: a node
+	Host   string `json:"host"`
+	Public bool   `json:"public,omitempty"` // an indexer's public endpoint
+}
+
 // WrapAt is [Recorder.Wrap] for an endpoint that is asked by address and not
 // only by JSON-RPC. Of an address only what follows base is written down,
 // without the parameters of base and those that are the key.
 func (r *Recorder) WrapAt(base *url.URL, key string, next http.RoundTripper) http.RoundTripper {
+	if r == nil {
+		return next
+	}
 	return &recording{r, next, &endpoint{base, key}}
 }
 

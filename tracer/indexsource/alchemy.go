@@ -62,11 +62,11 @@ func NewAlchemy(chain tracer.Chain, o Options) (*Alchemy, error) {
 		c.header.Set("Authorization", "Bearer "+o.Key)
 	}
 	n := *c
-	if o.Rate == 0 {
+	if o.Rate == 0 && !o.Recorded {
 		n.limit = rate.NewLimiter(alchemyNodeRate, 1)
 	}
 	s := &Alchemy{c: c, chain: chain, node: &rpc{c: &n, batch: alchemyBatch}, inside: alchemyInside[chain.ID]}
-	s.ground.init(s, o.Pin)
+	s.ground.init(s, c, o.Pin)
 	return s, nil
 }
 

@@ -40,6 +40,12 @@ type Options struct {
 	// Pin, when set, is the block to read up to: the block that a node or an
 	// earlier run pinned. What the indexer does not have yet is unread.
 	Pin *tracer.Block
+	// Wrap, when set, wraps what requests go through, next: to record them, or to
+	// answer them in its place. base is the address of the endpoint.
+	Wrap func(base *url.URL, key string, next http.RoundTripper) http.RoundTripper
+	// Recorded says that the answers come from a recording: the source waits
+	// before no request, and needs no key.
+	Recorded bool
 
 	now   func() time.Time // in place of the clock, for tests
 	pause func(context.Context, time.Duration) error
@@ -144,6 +150,13 @@ func newClient(name, def string, free float64, o Options) (*client, error) {
 		h = *o.HTTP
 	}
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // it would take the key along
+	if o.Wrap != nil {
+		next := h.Transport
+		if next == nil {
+			next = http.DefaultTransport
+		}
+		h.Transport = o.Wrap(u, o.Key, next)
+	}
 	c.http = &h
 	if o.now != nil {
 		c.now = o.now
@@ -151,7 +164,12 @@ func newClient(name, def string, free float64, o Options) (*client, error) {
 	if o.pause != nil {
 		c.pause = o.pause
 	}
+	if o.Recorded {
+		c.pause = func(ctx context.Context, _ time.Duration) error { return context.Cause(ctx) }
+	}
 	switch r := cmp.Or(o.Rate, free); {
+	case o.Recorded:
+		c.limit = rate.NewLimiter(rate.Inf, 0)
 	case math.IsNaN(r):
 		return nil, fmt.Errorf("%w: the rate is not a number", tracer.ErrUsage)
 	case r > 0:
@@ -317,7 +335,9 @@ func (c *client) once(ctx context.Context, n int, path string, query url.Values,
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok { // its own text has the address
-			err = e.Err
+			if err = e.Err; e.Timeout() { // which of several ran out first is chance
+				err = errLate
+			}
 		}
 		f := c.fault(kindDown, "")
 		f.text += ": " + tracer.CleanText(c.secrets.Replace(err.Error()), 160)
@@ -379,6 +399,8 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	}
 	return 0
 }
+
+var errLate = errors.New("it did not answer in time")
 
 var errTooLarge = errors.New("the answer is too large")
 

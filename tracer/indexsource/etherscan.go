@@ -54,7 +54,7 @@ func NewEtherscan(chain tracer.Chain, o Options) (*Explorer, error) {
 	}
 	s := &Explorer{c: c, chain: chain}
 	s.node = &proxy{s}
-	s.ground.init(s, o.Pin)
+	s.ground.init(s, c, o.Pin)
 	return s, nil
 }
 
@@ -81,7 +81,7 @@ func NewBlockscout(chain tracer.Chain, o Options) (*Explorer, error) {
 		c.query.Set("chain_id", strconv.FormatUint(chain.ID, 10))
 	}
 	s := &Explorer{c: c, chain: chain, node: &rpc{c: &n, path: at, batch: 1}}
-	s.ground.init(s, o.Pin)
+	s.ground.init(s, c, o.Pin)
 	return s, nil
 }
 

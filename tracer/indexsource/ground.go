@@ -25,6 +25,7 @@ type blocks interface {
 // it is first needed and the same from then on.
 type ground struct {
 	blocks blocks
+	client *client
 	known  *tracer.Block
 
 	mu     sync.Mutex
@@ -32,7 +33,15 @@ type ground struct {
 	last   uint64 // the newest block that the indexer has, at most the pinned one
 }
 
-func (g *ground) init(b blocks, pin *tracer.Block) { g.blocks, g.known = b, pin }
+func (g *ground) init(b blocks, c *client, pin *tracer.Block) {
+	g.blocks, g.client, g.known = b, c, pin
+}
+
+// Name returns what the indexer is called.
+func (g *ground) Name() string { return g.client.name }
+
+// Endpoint returns the address that is asked; it may hold a key.
+func (g *ground) Endpoint() string { return g.client.base.String() }
 
 // at returns the pinned block and the newest one up to it that can be read.
 func (g *ground) at(ctx context.Context, p *purse) (tracer.Block, uint64, error) {

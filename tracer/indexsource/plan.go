@@ -28,6 +28,9 @@ type Planner struct {
 	mu     sync.Mutex
 	usable []bool // of faster, once known
 	shares []Share
+	// What the node has read itself, and what of that it could not.
+	read, unread map[common.Address][]tracer.Unread
+	whole        map[common.Hash]bool // transactions
 }
 
 // A Share is what one source has contributed.
@@ -35,6 +38,7 @@ type Share struct {
 	Name      string
 	Transfers int // in answers, before what others say is merged with them
 	Requests  int
+	Trouble   string // why it is not asked, if it is not
 }
 
 // Plan makes one source of a node and of faster ones, the cheapest first. It is
@@ -53,39 +57,59 @@ type Share struct {
 // that passes through a contract in and out unseen, nothing tells: no such transfer counts as
 // verified before [tracer.Confirm] has asked the node for it, as a report must for what it cites.
 //
-// The source is a [tracer.CodeSource] when the node is one.
-func Plan(node tracer.Source, faster ...tracer.Source) tracer.Source {
-	p := &Planner{node: node, faster: faster}
-	for _, s := range append(slices.Clip(faster), node) {
-		p.shares = append(p.shares, Share{Name: nameOf(s)})
+// What else the node can do, [tracer.As] finds.
+func Plan(node tracer.Source, faster ...tracer.Source) *Planner {
+	p := &Planner{node: node, faster: faster, read: make(map[common.Address][]tracer.Unread), unread: make(map[common.Address][]tracer.Unread), whole: make(map[common.Hash]bool)}
+	for _, s := range faster {
+		name := "a faster source"
+		if n, ok := s.(interface{ Name() string }); ok {
+			name = n.Name()
+		}
+		p.shares = append(p.shares, Share{Name: name})
 	}
-	p.shares[len(faster)].Name = "the node"
-	if c, ok := node.(tracer.CodeSource); ok {
-		return &codePlanner{p, c}
-	}
+	p.shares = append(p.shares, Share{Name: "the node"})
 	return p
 }
 
-type codePlanner struct {
-	*Planner
-	tracer.CodeSource
-}
-
-func nameOf(s tracer.Source) string {
-	if n, ok := s.(interface{ Name() string }); ok {
-		return n.Name()
+// Names are what the faster sources are called.
+func (p *Planner) Names() (names []string) {
+	for _, s := range p.shares[:len(p.faster)] {
+		names = append(names, s.Name)
 	}
-	return "a faster source"
+	return names
 }
 
-// Name returns what the indexer is called.
-func (s *SQD) Name() string { return s.c.name }
+// Unwrap returns the node.
+func (p *Planner) Unwrap() tracer.Source { return p.node }
 
-// Name returns what the indexer is called.
-func (s *Explorer) Name() string { return s.c.name }
+// Endpoints are the addresses of the faster sources, which may hold keys.
+func (p *Planner) Endpoints() (urls []string) {
+	for _, s := range p.faster {
+		if e, ok := s.(interface{ Endpoint() string }); ok {
+			urls = append(urls, e.Endpoint())
+		}
+	}
+	return urls
+}
 
-// Name returns what the indexer is called.
-func (s *Alchemy) Name() string { return s.c.name }
+// FromNode reports whether the node itself has read what a transfer belongs to.
+func (p *Planner) FromNode(t *tracer.Transfer) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	part := tracer.PartOf(t)
+	reads := func(a common.Address) bool {
+		return holds(p.read[a], t.Block, part) && !holds(p.unread[a], t.Block, part)
+	}
+	return p.whole[t.Tx] || reads(t.From) || t.Kind != tracer.KindFee && reads(t.To)
+}
+
+// holds reports whether something of a part is in one of us.
+func holds(us []tracer.Unread, block uint64, part tracer.Part) bool {
+	return slices.ContainsFunc(us, func(u tracer.Unread) bool {
+		_, ok := both(u.Part, part)
+		return ok && u.From <= block && block <= u.To
+	})
+}
 
 // Shares returns what each source has contributed so far, the node last.
 func (p *Planner) Shares() []Share {
@@ -103,11 +127,7 @@ func (p *Planner) Notes() (notes []string) {
 	if len(p.faster) == 0 {
 		return notes
 	}
-	var names []string
-	for _, s := range p.shares[:len(p.faster)] {
-		names = append(names, s.Name)
-	}
-	notes = append(notes, fmt.Sprintf("Transfers were looked up in %s, and at the node what is not found there.", strings.Join(names, ", then in ")))
+	notes = append(notes, fmt.Sprintf("Transfers were looked up in %s, and at the node what is not found there.", strings.Join(p.Names(), ", then in ")))
 	if _, ok := p.node.(tracer.StateSource); ok {
 		return append(notes, "What was found was compared with nonces and balances at the node; transfers that an indexer leaves out of tokens without a known value would not be noticed.")
 	}
@@ -124,7 +144,15 @@ func (p *Planner) BlockAt(ctx context.Context, time uint64) (uint64, error) {
 
 // Transactions asks the node.
 func (p *Planner) Transactions(ctx context.Context, txs []common.Hash, most int) (tracer.Answer, error) {
-	return p.node.Transactions(ctx, txs, most)
+	ans, err := p.node.Transactions(ctx, txs, most)
+	if err == nil && len(ans.Unread) == 0 {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, tx := range txs {
+			p.whole[tx] = true
+		}
+	}
+	return ans, err
 }
 
 // use reports whether a faster source may be used: it must know the node's
@@ -142,7 +170,13 @@ func (p *Planner) use(ctx context.Context, pinned tracer.Block) ([]bool, error) 
 			return nil, context.Cause(ctx)
 		}
 		var none common.Hash
-		usable[i] = err == nil && (b.Number != pinned.Number || b.Hash == pinned.Hash || b.Hash == none || pinned.Hash == none)
+		switch {
+		case err != nil:
+			p.shares[i].Trouble = err.Error()
+		case b.Number == pinned.Number && b.Hash != pinned.Hash && b.Hash != none && pinned.Hash != none:
+			p.shares[i].Trouble = fmt.Sprintf("it shows another block %d", b.Number)
+		}
+		usable[i] = p.shares[i].Trouble == ""
 	}
 	p.usable = usable
 	return usable, nil
@@ -278,6 +312,14 @@ func (w *planning) ask(ctx context.Context, s tracer.Source, who int) (asked []t
 		for _, p := range q.Spans {
 			w.sure = append(w.sure, tracer.Unread{Span: p})
 		}
+		if err == nil {
+			w.mu.Lock()
+			for _, p := range q.Spans {
+				w.read[p.Wallet] = append(w.read[p.Wallet], tracer.Unread{Span: p})
+				w.Planner.unread[p.Wallet] = append(w.Planner.unread[p.Wallet], unread[p.Wallet]...)
+			}
+			w.mu.Unlock()
+		}
 		w.believe(unread)
 	}
 	w.gaps = gaps
@@ -311,12 +353,6 @@ func byWallet(us []tracer.Unread) map[common.Address][]tracer.Unread {
 
 // believe drops what only others say where the node was asked and shows it not.
 func (w *planning) believe(unread map[common.Address][]tracer.Unread) {
-	holds := func(us []tracer.Unread, block uint64, part tracer.Part) bool {
-		return slices.ContainsFunc(us, func(u tracer.Unread) bool {
-			_, ok := both(u.Part, part)
-			return ok && u.From <= block && block <= u.To
-		})
-	}
 	sure := byWallet(w.sure)
 	kept := w.found[:0]
 	clear(w.at)

@@ -70,7 +70,7 @@ func TestPlanContract(t *testing.T) {
 			b := openBook(t, made(tt.world))
 			node := openNode(t, b.World, tt.node)
 			src := indexsource.Plan(node, tt.plan(t, b, pinOf(t, node))...)
-			if _, ok := src.(tracer.CodeSource); !ok {
+			if _, ok := tracer.As[tracer.CodeSource](src); !ok {
 				t.Error("it does not tell contracts, and its node does")
 			}
 			sourcetest.Test(t, b.World, src, tt.opts)

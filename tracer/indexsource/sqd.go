@@ -65,11 +65,11 @@ func NewSQD(chain tracer.Chain, o Options) (*SQD, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Rate == 0 {
+	if o.Rate == 0 && !o.Recorded {
 		c.limit = rate.NewLimiter(sqdRate, sqdBurst)
 	}
 	s := &SQD{c: c, chain: chain}
-	s.ground.init(s, o.Pin)
+	s.ground.init(s, c, o.Pin)
 	return s, nil
 }
 

@@ -54,12 +54,9 @@ func NewTronGrid(chain tracer.Chain, o Options) (*TronGrid, error) {
 	}
 	c.forbids = true
 	s := &TronGrid{c: c, chain: chain, node: &rpc{c: c, path: "jsonrpc", batch: tronBatch}, times: make(map[uint64]uint64)}
-	s.ground.init(s, o.Pin)
+	s.ground.init(s, c, o.Pin)
 	return s, nil
 }
-
-// Name returns what the indexer is called.
-func (s *TronGrid) Name() string { return s.c.name }
 
 // newest returns the last solid block.
 func (s *TronGrid) newest(ctx context.Context, p *purse) (uint64, error) {

@@ -76,11 +76,11 @@ func transfersCSV(r *Report) []byte {
 			decimals[t.Asset] = number(int(*t.Decimals))
 		}
 	}
-	return table("chain block block_hash time_utc tx_hash position kind from to from_hop asset symbol decimals amount_raw amount traced_raw traced traced_usd price_source verified", func(put func(...string)) {
+	return table("chain block block_hash time_utc tx_hash position kind from to from_hop asset symbol decimals amount_raw amount traced_raw traced traced_usd price_source verified basis", func(put func(...string)) {
 		for i := range r.Transfers {
 			t := &r.Transfers[i]
 			put(t.Chain, strconv.FormatUint(t.Block, 10), t.BlockHash, t.Time, t.Tx, t.Position, t.Kind, t.From, t.To, number(hop[t.From]),
-				t.Asset, t.Symbol, decimals[t.Asset], t.Amount, t.Readable, t.Traced, t.TracedReadable, t.USD, t.PriceSource, strconv.FormatBool(t.Verified))
+				t.Asset, t.Symbol, decimals[t.Asset], t.Amount, t.Readable, t.Traced, t.TracedReadable, t.USD, t.PriceSource, strconv.FormatBool(t.Verified), t.Basis)
 		}
 	})
 }

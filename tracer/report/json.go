@@ -88,6 +88,7 @@ func appendTransfer(b []byte, t *Transfer) []byte {
 	b = appendPlain(b, `,"usd":`, t.USD)
 	b = appendOptional(b, `,"priceSource":`, t.PriceSource)
 	b = strconv.AppendBool(append(b, `,"verified":`...), t.Verified)
+	b = appendPlainOptional(b, `,"basis":`, t.Basis)
 	return append(b, '}')
 }
 

@@ -266,6 +266,7 @@ type Transfer struct {
 	USD            string `json:"usd" is:"usd?"`                        // of traced
 	PriceSource    string `json:"priceSource,omitempty" is:"text? 100"` // of usd
 	Verified       bool   `json:"verified"`                             // proven against the block's receipts root
+	Basis          string `json:"basis,omitempty" is:"word? 16"`        // where indexers were asked: node (read from the node itself), confirmed (an indexer showed it, and the node does too), indexer (no node confirmed it) or denied (the node shows it otherwise)
 }
 
 // A Conversion is a swap inside one transaction: what a wallet gave and what

@@ -30,6 +30,7 @@ type parquetRow struct {
 	TracedUSD   *int64 `parquet:"traced_usd,decimal(2:18),optional"`
 	PriceSource string `parquet:"price_source,dict,optional"`
 	Verified    bool   `parquet:"verified"`
+	Basis       string `parquet:"basis,dict,optional"`
 }
 
 // transfersParquet writes the traced transfers for Athena, DuckDB and pandas.
@@ -65,7 +66,7 @@ func transfersParquet(r *Report) ([]byte, error) {
 		row := parquetRow{
 			Chain: t.Chain, Block: int64(t.Block), BlockHash: bytesOf(t.BlockHash), Time: millis, Tx: bytesOf(t.Tx),
 			Position: t.Position, Kind: t.Kind, From: bytesOf(t.From), To: bytesOf(t.To), Asset: t.Asset, Symbol: t.Symbol,
-			Amount: t.Amount, Traced: t.Traced, PriceSource: t.PriceSource, Verified: t.Verified,
+			Amount: t.Amount, Traced: t.Traced, PriceSource: t.PriceSource, Verified: t.Verified, Basis: t.Basis,
 		}
 		if v, ok := parseUSD(t.USD); ok {
 			usd[len(rows)] = int64(v) / 10_000

@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,6 +45,71 @@ func (r *Report) Cited() ([]tracer.Transfer, error) {
 		}
 	}
 	return out, nil
+}
+
+// What a transfer rests on, where indexers were asked: see [Transfer.Basis].
+const (
+	BasisNode      = "node"
+	BasisConfirmed = "confirmed"
+	BasisIndexer   = "indexer"
+	BasisDenied    = "denied"
+)
+
+// Confirm asks a node for the transfers of a report that indexers showed, those
+// with the most dollars first, for at most most requests, and notes what each
+// rests on. own says which the node itself was read for; nil: of none it is known.
+// denied is how many the node shows otherwise or not at all: the money of such a
+// report is not to be relied on. Trouble with the node is said in the notes.
+func (r *Report) Confirm(ctx context.Context, node tracer.Source, own func(*tracer.Transfer) bool, most int) (denied, requests int, err error) {
+	cited, err := r.Cited()
+	if err != nil {
+		return 0, 0, err
+	}
+	count := make(map[string]int)
+	mark := func(i int, basis string) {
+		r.Transfers[i].Basis = basis
+		count[basis]++
+	}
+	var rows []int // of those to ask for
+	for i := range cited {
+		if own != nil && own(&cited[i]) {
+			mark(i, BasisNode)
+		} else {
+			rows = append(rows, i)
+		}
+	}
+	usd := func(i int) tracer.Micros {
+		v, _ := parseUSD(r.Transfers[i].USD)
+		return v
+	}
+	slices.SortStableFunc(rows, func(a, b int) int { return cmp.Compare(usd(b), usd(a)) })
+	ask := make([]tracer.Transfer, len(rows))
+	for k, i := range rows {
+		ask[k] = cited[i]
+	}
+	verdicts := make([]tracer.Verdict, len(rows))
+	var trouble error
+	if most > 0 && len(rows) > 0 {
+		verdicts, requests, trouble = tracer.Confirm(ctx, node, ask, most)
+	}
+	for k, i := range rows {
+		mark(i, [...]string{tracer.Untold: BasisIndexer, tracer.Confirmed: BasisConfirmed, tracer.Denied: BasisDenied}[verdicts[k]])
+	}
+	if len(cited) == 0 {
+		return 0, requests, nil
+	}
+	note := fmt.Sprintf("Of %d transfers, the node itself was read for %d, and confirmed %d that an indexer showed.", len(cited), count[BasisNode], count[BasisConfirmed])
+	if n := count[BasisIndexer]; n > 0 {
+		note += fmt.Sprintf(" For %d there is only an indexer's word: the node does not show them to whoever asks, or was not asked any more.", n)
+	}
+	if n := count[BasisDenied]; n > 0 {
+		note += fmt.Sprintf(" %d are not what the node shows.", n)
+	}
+	r.Notes = append(r.Notes, note)
+	if trouble != nil {
+		r.Notes = append(r.Notes, clean("The node could not be asked to the end what it thinks of transfers: "+trouble.Error()+".", 1000))
+	}
+	return count[BasisDenied], requests, nil
 }
 
 // Prove notes which transfers are proven: those of [Report.Cited] for which why

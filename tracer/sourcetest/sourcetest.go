@@ -367,7 +367,7 @@ func (s *suite) transactions(t *testing.T) {
 			t.Errorf("Transactions for at most %d requests = %d of %d transfers, %d requests, %v", most, len(some.Transfers), len(ans.Transfers), some.Requests, err)
 		}
 	}
-	cs, ok := s.src.(tracer.CodeSource)
+	cs, ok := tracer.As[tracer.CodeSource](s.src)
 	if !ok {
 		return
 	}

@@ -57,7 +57,7 @@ type Book struct {
 // NewBook returns a book that asks src about contracts of a chain as they are at
 // a block. A source that runs no calls is not asked.
 func NewBook(chain tracer.Chain, src tracer.Source, block uint64) *Book {
-	node, _ := src.(tracer.CallSource)
+	node, _ := tracer.As[tracer.CallSource](src)
 	return &Book{chain: chain, node: node, block: block, claims: make(map[common.Address]Claim), reads: readings(&chain)}
 }
 

@@ -105,7 +105,7 @@ func (w *Walk) work(ctx context.Context) bool {
 // looks like a payment to a contract is often a swap, or is passed on at once.
 func (w *Walk) look(ctx context.Context) bool {
 	p := w.plan
-	cs, ok := w.src.(tracer.CodeSource)
+	cs, ok := tracer.As[tracer.CodeSource](w.src)
 	if p.looked || !ok {
 		return true
 	}

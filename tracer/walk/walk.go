@@ -61,6 +61,7 @@ type Options struct {
 	Policy       ledger.Policy
 	Since, Until uint64 // Unix seconds, both included: which receipts of a seed wallet are the victim's; zero means all
 	Limits       Limits
+	Spent        int // requests of Limits that were spent before
 	// Drift is by how many percent money may rise in price while a wallet
 	// holds it, where a source gives dollar values in place of amounts
 	// ([tracer.USD]). Zero means 5, and a number below zero none.
@@ -177,12 +178,13 @@ func newWalk(src tracer.Source, o Options) *Walk {
 	o.Limits = o.Limits.WithDefaults()
 	o.Drift = cmp.Or(o.Drift, 5)
 	return &Walk{
-		o:     o,
-		src:   src,
-		store: graphstore.New(),
-		read:  make(map[common.Address]*reading),
-		code:  make(map[common.Address]bool),
-		whole: make(map[common.Hash]bool),
+		o:        o,
+		requests: o.Spent,
+		src:      src,
+		store:    graphstore.New(),
+		read:     make(map[common.Address]*reading),
+		code:     make(map[common.Address]bool),
+		whole:    make(map[common.Hash]bool),
 	}
 }
 

@@ -29,7 +29,7 @@ type watched struct {
 // saves, so no budget is stretched and no walk fails for it. It reports false
 // when ctx ended before the source answered.
 func (w *Walk) note(ctx context.Context) bool {
-	qs, ok := w.src.(tracer.QuietSource)
+	qs, ok := tracer.As[tracer.QuietSource](w.src)
 	if !ok || !w.o.Watch {
 		return true
 	}
@@ -83,7 +83,7 @@ func (w *Walk) check(ctx context.Context) bool {
 		was = append(was, old.of[a].State)
 	}
 	quiet := make([]bool, len(was))
-	if qs, ok := w.src.(tracer.QuietSource); ok {
+	if qs, ok := tracer.As[tracer.QuietSource](w.src); ok {
 		if !w.may(ctx) {
 			return false
 		}

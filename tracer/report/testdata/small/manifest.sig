@@ -1,1 +1,1 @@
-{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"AaaNsNlRYbqkXz3Fx/kV0yl58iBnODfoAQ3bXUB92wJegck/YJWLdrlrEw0gvl7yYEIesO2uIScnXeG7CCTtDg=="}
+{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"1ibEpMkvNwI5T3O4A7gXN9Cn8QgYKqomP6AaEQ5gKTPQSDnMvOew019djUEq+MFxeHZRmzgCuT9pqV7fZ2aOBg=="}
