@@ -39,9 +39,6 @@ func (s *Source) fetchLogs(ctx context.Context, p *purse, f *filter, b stretch) 
 	var got page
 	err := s.c.call(ctx, p, false, func(sc *scanner) error {
 		got = page{ts: got.ts[:0]}
-		if cap(got.ts) == 0 {
-			got.ts = s.sheet()
-		}
 		var last log
 		sorted := true
 		err := sc.logs(func(l *log) error {
@@ -62,6 +59,9 @@ func (s *Source) fetchLogs(ctx context.Context, p *purse, f *filter, b stretch) 
 			last.Block, last.Hash, last.Index = l.Block, l.Hash, l.Index
 			got.logs++
 			if t, ok := s.transfer(l); ok {
+				if got.ts == nil {
+					got.ts = s.sheet()
+				}
 				got.ts = append(got.ts, t)
 			}
 			return nil
@@ -117,7 +117,7 @@ func (s *Source) sheet() []tracer.Transfer {
 
 // reuse takes back a list whose transfers were copied.
 func (s *Source) reuse(ts []tracer.Transfer) {
-	if cap(ts) > 0 {
+	if len(ts) > 0 {
 		s.usual.Store(int64(min(len(ts), fewResults*5)))
 		ts = ts[:0]
 		s.sheets.Put(&ts)
