@@ -26,6 +26,7 @@ func Spread(seed uint64, wallets, hops int) (w *World, levels [][]common.Address
 	wallets = max(wallets, hops)
 	s := newSim(Config{Seed: seed, Victims: 1, Syndicates: 1}.withDefaults())
 	s.found()
+	s.speak()
 	s.poison, s.spam = s.poisoner(), s.spammer()
 	p := &spread{s: s, rng: newRand(seed, "spread"), at: make([][]addr, hops)}
 	for hop, left := hops-1, wallets; hop >= 0; hop-- {

@@ -85,9 +85,6 @@ func (s *sim) spammer() *spammer {
 // watch sees a payment to a scam wallet. What follows it is not among the
 // transfers that the world is asked for, so that it changes nothing else.
 func (p *spammer) watch(from, to addr) {
-	if p == nil { // a world without spam
-		return
-	}
 	s := p.s
 	if s.owners[from].Role != RoleVictim || s.owners[to].Role != RoleSeed || p.sent[to] {
 		return

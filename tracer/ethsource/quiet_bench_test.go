@@ -16,7 +16,7 @@ import (
 func BenchmarkQuiet(b *testing.B) {
 	const delay, day = 50 * time.Millisecond, 7200
 	for _, n := range []int{1_000, 10_000} {
-		w, levels := devnet.Spread(1, n, 5)
+		w, levels := devnet.Spread(1, 2*n, 5) // in that day half of the wallets do something
 		to := w.Head() - 64
 		after := to - day
 		did := moved(w, after, to)
@@ -45,10 +45,13 @@ func BenchmarkQuiet(b *testing.B) {
 					b.Fatal(err)
 				}
 				for _, st := range some {
-					if !did[st.Wallet] {
+					if !did[st.Wallet] && len(states) < n {
 						states = append(states, st)
 					}
 				}
+			}
+			if len(states) < n {
+				b.Fatalf("only %d wallets do nothing", len(states))
 			}
 			measure := func(name string, do func(*ethsource.Source)) {
 				b.Run(strconv.Itoa(n)+"/"+tt.name+"/"+name, func(b *testing.B) {
