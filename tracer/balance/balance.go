@@ -53,6 +53,8 @@ type Mismatch struct {
 	tracer.Span
 	Asset   tracer.Asset
 	Missing big.Int // what came in and no transfer tells; negative, what went out
+
+	Before, After uint256.Int // the balance
 }
 
 // A Checker compares claims on one chain. It remembers balances that it has
@@ -144,7 +146,7 @@ func (c *Checker) Check(ctx context.Context, node Node, claims []Claim, most int
 				continue
 			}
 			if missing := sums.missing(a, p.Span, &from[k].amount, &to[k].amount); missing.Sign() != 0 {
-				wrong = append(wrong, Mismatch{p.Span, a, *missing})
+				wrong = append(wrong, Mismatch{p.Span, a, *missing, from[k].amount, to[k].amount})
 			}
 		}
 	}
@@ -220,10 +222,10 @@ func (c *Checker) Narrow(ctx context.Context, node Node, wrong []Mismatch, ts []
 			first, second := m, m
 			first.To, second.From = middle(m.Span), middle(m.Span)+1
 			if d := sums.missing(m.Asset, first.Span, &from.amount, &mid.amount); d.Sign() != 0 {
-				halves = append(halves, Mismatch{first.Span, m.Asset, *d})
+				halves = append(halves, Mismatch{first.Span, m.Asset, *d, from.amount, mid.amount})
 			}
 			if d := sums.missing(m.Asset, second.Span, &mid.amount, &to.amount); d.Sign() != 0 {
-				halves = append(halves, Mismatch{second.Span, m.Asset, *d})
+				halves = append(halves, Mismatch{second.Span, m.Asset, *d, mid.amount, to.amount})
 			}
 			if len(halves) == len(open) { // the node has changed its mind
 				narrow = append(narrow, m)
@@ -244,7 +246,7 @@ const mostOpen = 2000
 func middle(p tracer.Span) uint64 { return before(p) + (p.To-before(p))/2 }
 
 // Readable is how much is missing, without its sign and with its symbol, as in
-// "1,500 USDT" without the comma.
+// "1500.5 USDT".
 func (c *Checker) Readable(m *Mismatch) string {
 	symbol, decimals, _ := c.chain.Describe(m.Asset)
 	amount, _ := uint256.FromBig(new(big.Int).Abs(&m.Missing))

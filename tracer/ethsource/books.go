@@ -1,11 +1,14 @@
 package ethsource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"slices"
+	"sort"
 
 	"scamtrace/tracer"
 	"scamtrace/tracer/balance"
@@ -128,9 +131,6 @@ const leastMending = 1000
 // whether it came to its end before ctx did.
 func (r *reading) prove(ctx context.Context, budget int, spent *counter) bool {
 	claims := r.claims()
-	if len(claims) == 0 {
-		return ctx.Err() == nil
-	}
 	left := math.MaxInt / 4
 	if budget > 0 {
 		left = budget - witnessCalls - spent.count()
@@ -140,13 +140,23 @@ func (r *reading) prove(ctx context.Context, budget int, spent *counter) bool {
 		return ctx.Err() == nil
 	}
 	read := spent.count()
+	if err := r.untold(ctx, payer{r.Source, newPurse(left, spent), spent}); ctx.Err() != nil {
+		return false
+	} else if err != nil {
+		r.unsure(claims, err)
+		return true
+	}
+	if left -= spent.count() - read; len(claims) == 0 || left <= 0 {
+		r.unsure(claims, tracer.ErrBudget)
+		return ctx.Err() == nil
+	}
 	node := payer{r.Source, newPurse(left, spent), spent}
 	wrong, unchecked, n, err := r.balances.Check(ctx, node, claims, left, r.ts, r.more)
 	r.unchecked = append(r.unchecked, unchecked...)
 	if err != nil || len(wrong) == 0 {
 		return err == nil
 	}
-	m := &mending{reading: r, claims: claims, all: slices.Concat(r.ts, r.more)}
+	m := &mending{reading: r, claims: claims, all: slices.Concat(r.ts, r.more), settled: make(map[tracer.Span]bool)}
 	if m.left = min(left-n, max(leastMending, read)); m.left > 0 {
 		m.payer = payer{r.Source, newPurse(m.left, spent), spent}
 		if wrong, err = m.mend(ctx, wrong); ctx.Err() != nil {
@@ -157,7 +167,7 @@ func (r *reading) prove(ctx context.Context, budget int, spent *counter) bool {
 		}
 	}
 	m.report(wrong)
-	r.ts = slices.DeleteFunc(m.all, func(t tracer.Transfer) bool { return !r.asked(t.From, t.Block) && !r.asked(t.To, t.Block) })
+	m.done()
 	return ctx.Err() == nil
 }
 
@@ -169,6 +179,77 @@ type mending struct {
 	all    []tracer.Transfer // what was read, also beyond what was asked
 	left   int
 	failed error // why it did not come to its end
+
+	settled map[tracer.Span]bool // blocks in which native coin was explained, or reported
+}
+
+// done puts what was mended in the place of what was read.
+func (m *mending) done() {
+	m.ts, m.more = nil, nil
+	for i := range m.all {
+		if t := &m.all[i]; m.asked(t.From, t.Block) || m.asked(t.To, t.Block) {
+			m.ts = append(m.ts, *t)
+		} else {
+			m.beyond(t)
+		}
+	}
+}
+
+// untold looks at the receipt of the newest move of coin that no log tells: once
+// the chain has EIP-7708, logs tell all of them. If one should have been told,
+// it and those around it are taken from the receipts.
+func (r *reading) untold(ctx context.Context, node payer) error {
+	var moves []*tracer.Transfer
+	r.mu.Lock()
+	untold := r.Source.untold
+	r.mu.Unlock()
+	for _, ts := range [][]tracer.Transfer{r.ts, r.more} {
+		for i := range ts {
+			if t := &ts[i]; (t.Kind == tracer.KindNative || t.Kind == tracer.KindInternal) && t.From != t.To && !t.Amount.IsZero() && t.Block > untold {
+				moves = append(moves, t)
+			}
+		}
+	}
+	if len(moves) == 0 {
+		return nil
+	}
+	slices.SortFunc(moves, func(a, b *tracer.Transfer) int { return a.Compare(b) })
+	var failed error
+	told := func(i int) bool {
+		rs, err := r.fetchReceipts(ctx, node.p, []common.Hash{moves[i].Tx})
+		failed = cmp.Or(failed, err)
+		return failed == nil && slices.ContainsFunc(rs[0].Logs, func(l log) bool {
+			t, ok := r.transfer(&l)
+			return ok && logged(&t)
+		})
+	}
+	last := len(moves) - 1
+	if !told(last) {
+		if failed == nil {
+			r.mu.Lock()
+			r.Source.untold = max(r.Source.untold, moves[last].Block)
+			r.mu.Unlock()
+		}
+		return failed
+	}
+	first := sort.Search(last, told)
+	var txs []common.Hash
+	for _, t := range moves[first:] {
+		txs = append(txs, t.Tx)
+	}
+	if failed != nil {
+		return failed
+	}
+	rs, err := r.fetchReceipts(ctx, node.p, txs)
+	if err != nil {
+		return err
+	}
+	m := &mending{reading: r, payer: node, all: slices.Concat(r.ts, r.more)}
+	if err := m.rebuild(ctx, rs, nil); err != nil {
+		return err
+	}
+	m.done()
+	return nil
 }
 
 // again compares anew, with balances that are known.
@@ -181,16 +262,15 @@ func (m *mending) again(ctx context.Context) ([]balance.Mismatch, error) {
 // mend returns what still does not add up, as narrow as it is known.
 func (m *mending) mend(ctx context.Context, wrong []balance.Mismatch) ([]balance.Mismatch, error) {
 	// Most nodes that leave something out do not do it twice.
-	wide := min(m.logs.size(), math.MaxInt64)
-	for _, width := range []uint64{wide, 1} {
+	for _, width := range []uint64{min(m.logs.size(), math.MaxInt64), 1} {
 		narrow, err := m.narrow(ctx, wrong, width)
 		if err != nil {
 			return wrong, err
 		}
-		if wrong = narrow; width == 1 {
-			err = m.fromReceipts(ctx, wrong)
-		} else {
+		if wrong = narrow; width > 1 {
 			err = m.fromLogs(ctx, wrong)
+		} else if err = m.fromReceipts(ctx, wrong); err == nil {
+			err = m.fromBlocks(ctx, wrong)
 		}
 		if err != nil && (ctx.Err() != nil || errors.Is(err, tracer.ErrBudget)) {
 			return wrong, err
@@ -204,7 +284,9 @@ func (m *mending) mend(ctx context.Context, wrong []balance.Mismatch) ([]balance
 	if err != nil {
 		return wrong, err
 	}
-	return narrow, nil
+	return slices.DeleteFunc(narrow, func(w balance.Mismatch) bool {
+		return w.Asset.Kind == tracer.Native && m.settled[tracer.Span{Wallet: w.Wallet, From: w.From, To: w.To}]
+	}), nil
 }
 
 func (m *mending) narrow(ctx context.Context, wrong []balance.Mismatch, width uint64) ([]balance.Mismatch, error) {
@@ -330,6 +412,79 @@ func (m *mending) fromReceipts(ctx context.Context, wrong []balance.Mismatch) er
 	return m.rebuild(ctx, rs, blocks)
 }
 
+// fromBlocks reads the blocks in which native coin does not add up, and what was
+// called in them. What is not explained then is reported; what validators
+// withdraw is not a transfer.
+func (m *mending) fromBlocks(ctx context.Context, wrong []balance.Mismatch) error {
+	at := make(map[tracer.Span]*big.Int) // what the balance changed by, and nothing explains
+	var numbers []uint64
+	c := &coins{job: &job{Source: m.Source, told: m.toldFrom(), most: mostChanges}, inLogs: make(map[common.Hash]bool), dark: make(map[common.Address]bool)}
+	for i := range wrong {
+		if w := &wrong[i]; w.Asset.Kind == tracer.Native && w.From == w.To && !m.settled[w.Span] {
+			at[w.Span] = new(big.Int).Sub(w.After.ToBig(), w.Before.ToBig())
+			numbers, c.wallets = append(numbers, w.To), append(c.wallets, w.Wallet)
+		}
+	}
+	if len(at) == 0 {
+		return nil
+	}
+	slices.SortFunc(c.wallets, common.Address.Cmp)
+	c.wallets = slices.Compact(c.wallets)
+	blocks, f, err := c.readBlocks(ctx, m.payer.p, numbers)
+	if err != nil {
+		return err
+	}
+	rows, blind := c.traceBlocks(ctx, m.payer.p, blocks)
+	if blind != nil && (ctx.Err() != nil || passing(blind)) {
+		return blind
+	}
+	for i := range rows {
+		if t, ok := c.native(&rows[i]); ok && t.Kind == tracer.KindInternal {
+			f.ts = append(f.ts, t)
+		}
+	}
+	if err := c.keep(stretch{}, f); err != nil {
+		return err
+	}
+	for i := range m.all {
+		if t := &m.all[i]; logged(t) {
+			c.inLogs[t.Tx] = true
+		}
+	}
+	c.ts = once(c.ts, c.inLogs)
+	if err := m.times(ctx, m.payer.p, c.ts); err != nil {
+		return err
+	}
+	m.all = tracer.SortTransfers(append(m.all, c.ts...))
+	add := func(w common.Address, block uint64, n *big.Int) {
+		if sum := at[tracer.Span{Wallet: w, From: block, To: block}]; sum != nil {
+			sum.Add(sum, n)
+		}
+	}
+	for i := range m.all {
+		if t := &m.all[i]; t.Asset.Kind == tracer.Native && t.From != t.To {
+			n := t.Amount.ToBig()
+			if t.Kind != tracer.KindFee {
+				add(t.To, t.Block, new(big.Int).Neg(n))
+			}
+			add(t.From, t.Block, n)
+		}
+	}
+	for _, b := range blocks {
+		for _, w := range b.Withdrawals {
+			gwei := new(big.Int).SetUint64(uint64(w.Gwei))
+			add(w.Address, uint64(b.Number), gwei.Neg(gwei.Mul(gwei, big.NewInt(1e9))))
+		}
+	}
+	for place, n := range at {
+		if m.settled[place] = true; n.Sign() != 0 {
+			text := fmt.Sprintf("no transfer explains that its balance changes by %s wei in block %d", n, place.To)
+			m.unread = append(m.unread, tracer.Unread{Span: place, Part: tracer.PartInternal, Reason: tracer.ReasonNoTraces, Detail: text})
+		}
+	}
+	return nil
+}
+
 // blockReceipts reads all receipts of blocks.
 func (s *Source) blockReceipts(ctx context.Context, p *purse, numbers []uint64) ([]*receipt, error) {
 	of := make([][]*receipt, len(numbers))
@@ -378,10 +533,10 @@ func (m *mending) report(wrong []balance.Mismatch) {
 	for i := range wrong {
 		w := &wrong[i]
 		bad[place{w.Wallet, w.Asset}] = append(bad[place{w.Wallet, w.Asset}], w.Span)
-		part := tracer.PartTokens
+		parts := []tracer.Part{tracer.PartTokens}
 		if w.Asset.Kind == tracer.Native {
-			if part = tracer.PartNative; w.To >= m.toldFrom() {
-				part = tracer.PartAll // they are in logs too
+			if parts = []tracer.Part{tracer.PartNative, tracer.PartInternal}; w.To >= m.toldFrom() {
+				parts = []tracer.Part{tracer.PartAll} // they are in logs too
 			}
 		}
 		verb := "arrived"
@@ -392,7 +547,9 @@ func (m *mending) report(wrong []balance.Mismatch) {
 		if m.failed != nil {
 			text += fmt.Sprintf(", and looking it up failed: %v", m.failed)
 		}
-		m.unread = append(m.unread, tracer.Unread{Span: w.Span, Part: part, Reason: tracer.ReasonSource, Detail: text})
+		for _, part := range parts {
+			m.unread = append(m.unread, tracer.Unread{Span: w.Span, Part: part, Reason: tracer.ReasonSource, Detail: text})
+		}
 	}
 	good := func(a common.Address, t *tracer.Transfer) bool {
 		return m.holds(a, t.Block) && !slices.ContainsFunc(bad[place{a, t.Asset}], func(p tracer.Span) bool { return p.From <= t.Block && t.Block <= p.To })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -152,6 +153,94 @@ func TestLies(t *testing.T) {
 					t.Errorf("unread: %v; want %q", got.Unread, tt.says)
 				}
 			}
+		})
+	}
+}
+
+// TestMended has nodes that leave out, time and again, what nothing but balances
+// contradicts. All of it must be found by other ways, where there are some.
+func TestMended(t *testing.T) {
+	w := made(devnet.Config{})
+	q := someWallets(w)
+	honest, err := open(t, w, devnet.NodeOptions{}).Transfers(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	victims := make(map[common.Address]bool) // who are not asked for: nothing else is known of what they sent
+	for _, v := range w.Truth.Victims {
+		victims[v.Wallet] = !slices.ContainsFunc(q.Spans, func(p tracer.Span) bool { return p.Wallet == v.Wallet })
+	}
+	every := func(n int) func(l []map[string]any) []map[string]any {
+		return func(l []map[string]any) (kept []map[string]any) {
+			for i, x := range l {
+				if i%n != n-1 {
+					kept = append(kept, x)
+				}
+			}
+			return kept
+		}
+	}
+	chain := devnet.Chain()
+	money := func(a tracer.Answer) []tracer.Transfer {
+		return slices.DeleteFunc(slices.Clone(a.Transfers), func(x tracer.Transfer) bool { return !chain.Known(x.Asset) || !x.Counts() })
+	}
+	for _, tt := range []struct {
+		name string
+		node devnet.NodeOptions
+		lie  func(c call, a *call)
+	}{
+		{"logs of what arrives", devnet.NodeOptions{}, func(c call, a *call) {
+			if c.Method == "eth_getLogs" && strings.Contains(string(c.Params[0]), "null") {
+				a.Result = rows(t, a.Result, every(7))
+			}
+		}},
+		{"all logs of what arrives, and there are no receipts of blocks", devnet.NodeOptions{NoBlockReceipts: true, NoMulticall: true}, func(c call, a *call) {
+			if c.Method == "eth_getLogs" && strings.Contains(string(c.Params[0]), "null") {
+				a.Result = rows(t, a.Result, every(11))
+			}
+		}},
+		{"amounts of what arrives", devnet.NodeOptions{}, func(c call, a *call) {
+			if c.Method == "eth_getLogs" && strings.Contains(string(c.Params[0]), "null") {
+				a.Result = rows(t, a.Result, func(l []map[string]any) []map[string]any {
+					for _, x := range l {
+						from, _ := x["topics"].([]any)[1].(string)
+						if d, _ := x["data"].(string); len(d) == 66 && victims[common.HexToAddress(from)] {
+							x["data"] = d[:40] + "7" + d[41:]
+						}
+					}
+					return l
+				})
+			}
+		}},
+		{"traces", devnet.NodeOptions{}, func(c call, a *call) {
+			if c.Method == "trace_filter" && len(a.Result) > 10 {
+				a.Result = rows(t, a.Result, every(13))
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := &liar{node: devnet.NewNode(w, tt.node), lie: func(c call, _ int, a *call) { tt.lie(c, a) }}
+			s, err := ethsource.Open(t.Context(), devnet.Chain(), serve(t, l), ethsource.Hasty(ethsource.Options{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := s.Transfers(t.Context(), q)
+			if err != nil || len(got.Unread) > 0 || len(got.Unchecked) > 0 {
+				t.Errorf("unread %v, unchecked %v, %v", got.Unread, got.Unchecked, err)
+			}
+			want := honest
+			got.Transfers, want.Transfers = money(got), money(honest)
+			covered(t, q, got, want)
+			t.Logf("%d requests, of an honest node %d", got.Requests, honest.Requests)
+
+			// With a budget too small to mend, what is wrong is reported and not told.
+			q := q
+			q.MaxRequests = honest.Requests + 60
+			if got, err = s.Transfers(t.Context(), q); err != nil || got.Requests > q.MaxRequests {
+				t.Errorf("%d requests of %d, %v", got.Requests, q.MaxRequests, err)
+			}
+			got.Transfers = money(got)
+			covered(t, q, got, want)
 		})
 	}
 }

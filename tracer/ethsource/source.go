@@ -87,6 +87,7 @@ type Source struct {
 	inner  string                 // the method that traces a transaction; empty when there is none
 	newest bool                   // the node shows states of the newest block only
 	told   uint64                 // the first block known to tell moves of native coin in logs (EIP-7708)
+	untold uint64                 // the last block known to have moves of native coin that no log tells
 	hashes map[uint64]common.Hash // of blocks that the node has shown
 	blocks map[uint64]*block      // whole ones
 	kept   []uint64               // their numbers, the first read first
