@@ -249,7 +249,7 @@ type CaseView struct {
 	Chain     string      `json:"chain"`
 	Seeds     []string    `json:"seeds"`
 	Status    Status      `json:"status" enum:"queued,tracing,done,partial,failed"`
-	Reason    string      `json:"reason,omitempty" doc:"Why it waits, failed or is partial, in a sentence"`
+	Reason    string      `json:"reason,omitempty" doc:"Why it waits, failed or is partial, or that nothing moved since the last report, in a sentence"`
 	Pinned    *Block      `json:"pinned,omitempty" doc:"The block up to which it is being read"`
 	Progress  ViewOfWalk  `json:"progress"`
 	Reports   []ReportRow `json:"reports" doc:"Oldest first"`

@@ -1,5 +1,6 @@
 // Package functions is the pipeline: it takes cases, traces them in turns of
-// some minutes, writes their reports, looks again later, and says what moved.
+// some minutes, writes their reports, looks again later, and says what moved; where
+// it proves that nothing did, it says that, and writes no other report.
 // The same [App] runs as four Lambda functions and as one local server.
 //
 //	POST /v1/cases ─▶ [App.Handler] ─Job▶ queue ─▶ [App.Work] ──────────────────────┐

@@ -128,12 +128,11 @@ func TestNothingNew(t *testing.T) {
 			asked, read := 0, 0
 			s, id, blocks := quietScene(t, tt.node, submitAll, func(src *ethsource.Source) tracer.Source { return checkSource{src, &asked, &read, nil} })
 			read = 0
-			c := s.find1("ngo", id)
 			bundles := s.reports("ngo", id)
 			calls, requests := s.node.Calls(), s.node.Requests()
 			s.work()
 			calls, requests = s.node.Calls()-calls, s.node.Requests()-requests
-			c = s.find1("ngo", id)
+			c := s.find1("ngo", id)
 			if c.Status != StatusDone || len(c.Reports) != 1 || !strings.Contains(c.Reason, "nothing moved") || c.Pinned.Number != c.Reports[0].Block+blocks {
 				t.Fatalf("after %d blocks the case is %s (%s) at block %d with %d reports", blocks, c.Status, c.Reason, c.Pinned.Number, len(c.Reports))
 			}
