@@ -33,6 +33,7 @@ locals {
         SCAMTRACE_KEY           = local.signing_key
         SCAMTRACE_LOCK_DAYS     = var.object_lock_days
         SCAMTRACE_QUOTES        = var.quotes
+        SCAMTRACE_INDEX         = join(",", var.indexers)
         SCAMTRACE_RATE          = floor(var.node_rate / var.trace_concurrency)
       }
     }

@@ -201,6 +201,17 @@ variable "quotes" {
   }
 }
 
+variable "indexers" {
+  description = "Indexers to ask before the nodes, of the chains that they have, the first first: sqd, etherscan, blockscout, alchemy, trongrid; or none. They learn which wallets are looked at. Empty: sqd, except for nodes in a private network."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = var.indexers == tolist(["none"]) || alltrue([for x in var.indexers : contains(["sqd", "etherscan", "blockscout", "alchemy", "trongrid"], x)]) && length(distinct(var.indexers)) == length(var.indexers)
+    error_message = "indexers must be some of sqd, etherscan, blockscout, alchemy and trongrid, each once, or none alone."
+  }
+}
+
 variable "log_days" {
   description = "Days for which logs are kept."
   type        = number

@@ -218,6 +218,7 @@ run "mistakes_are_told" {
     oidc              = { issuer = "http://login.example.org", audience = "" }
     log_days          = 31
     quotes            = "defillama"
+    indexers          = ["sqd", "none"]
     object_lock_days  = -1
     signing_key_arn   = "alias/mine"
     alarm_email       = "nobody"
@@ -234,7 +235,7 @@ run "mistakes_are_told" {
 
   expect_failures = [
     var.account_id, var.region, var.name, var.trace_memory, var.trace_concurrency, var.schedule_minutes, var.oidc,
-    var.log_days, var.quotes, var.object_lock_days, var.signing_key_arn, var.alarm_email, var.budget_usd, var.webhook_hosts, var.alert_usd,
+    var.log_days, var.quotes, var.indexers, var.object_lock_days, var.signing_key_arn, var.alarm_email, var.budget_usd, var.webhook_hosts, var.alert_usd,
     var.cases_per_day, var.retention_days, var.version_days, var.signing_key_year, var.requests_per_second,
   ]
 }
