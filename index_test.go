@@ -177,6 +177,8 @@ func TestIndex(t *testing.T) {
 	}
 }
 
+var showed = regexp.MustCompile(`(?m)^(SQD Portal|Etherscan|Blockscout|Alchemy|TronGrid) showed [1-9]`)
+
 // TestIndexKeys traces with each indexer: the money is the same, and its key and
 // the node's are in no file, not even in the evidence, which replays.
 func TestIndexKeys(t *testing.T) {
@@ -201,7 +203,11 @@ func TestIndexKeys(t *testing.T) {
 		t.Run(strings.ReplaceAll(index, ",", " and "), func(t *testing.T) {
 			dir, errs, _ := w.traced(t, devnet.NodeOptions{}, w.indexers(t, rude), index)
 			if got := money(t, readReport(t, dir)); got != want {
-				t.Error("the money is another than from the node alone")
+				t.Error("the money is another than from the node alone" + differ(got, want))
+			}
+			r := readReport(t, dir)
+			if notes := strings.Join(r.Notes, "\n"); !showed.MatchString(notes) || strings.Contains(notes, "was not asked") {
+				t.Errorf("the indexer contributed nothing: %s", notes)
 			}
 			all := bytes.Join(evidenceLines(t, dir), nil)
 			files, err := os.ReadDir(dir)
@@ -266,29 +272,48 @@ func TestIndexLies(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		edit func([]byte) []byte
-		args []string
-		says string // in the notes
+		anew bool // the node denies what is cited, and the notes say so
 	}{
 		{"an altered amount", func(l []byte) []byte {
 			if bytes.Contains(l, []byte(x.Tx)) {
 				l = data.ReplaceAll(l, []byte(`${1}07"`))
 			}
 			return l
-		}, nil, "are not what the node shows, so the money was followed anew with the node alone."},
+		}, false}, // the balances say so
 		{"an invented transaction", func(l []byte) []byte {
 			return bytes.ReplaceAll(l, []byte(x.Tx), []byte(other))
-		}, nil, "followed anew with the node alone."},
+		}, true},
+		{"a dropped transfer", func(l []byte) []byte {
+			if !bytes.Contains(l, []byte(x.Tx)) {
+				return l
+			}
+			var block map[string]json.RawMessage
+			var logs, kept []map[string]any
+			if json.Unmarshal(l, &block) != nil || json.Unmarshal(block["logs"], &logs) != nil {
+				t.Errorf("%s", l)
+			}
+			for _, log := range logs {
+				if log["transactionHash"] != x.Tx {
+					kept = append(kept, log)
+				}
+			}
+			block["logs"], _ = json.Marshal(kept)
+			l, _ = json.Marshal(block)
+			return append(l, '\n')
+		}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir, _, _ := w.traced(t, devnet.NodeOptions{}, w.indexers(t, spoilt(tt.edit)), "sqd", tt.args...)
+			dir, _, _ := w.traced(t, devnet.NodeOptions{}, w.indexers(t, spoilt(tt.edit)), "sqd")
 			r := readReport(t, dir)
-			if money(t, r) != want {
-				t.Error("the money is another than from the node alone")
+			if got := money(t, r); got != want {
+				t.Error("the money is another than from the node alone" + differ(got, want))
 			}
-			if !strings.Contains(strings.Join(r.Notes, "\n"), tt.says) {
-				t.Errorf("the notes are %q, want %q", r.Notes, tt.says)
+			const says = "are not what the node shows, so the money was followed anew with the node alone."
+			if strings.Contains(strings.Join(r.Notes, "\n"), says) != tt.anew {
+				t.Errorf("the notes are %q", r.Notes)
 			}
-			if got := count(r); got[report.BasisNode] != len(r.Transfers) {
+			got := count(r)
+			if own := got[report.BasisNode]; own+got[report.BasisConfirmed] != len(r.Transfers) || own == 0 || tt.anew && own != len(r.Transfers) {
 				t.Errorf("the transfers rest on %v", got)
 			}
 			if code, out, errs := command(t.Context(), append([]string{"replay", dir}, w.files...)...); code != exitDone {

@@ -1,0 +1,95 @@
+package nodes_test
+
+import (
+	"bytes"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"time"
+
+	"scamtrace/functions/nodes"
+	"scamtrace/graphstore"
+	"scamtrace/tracer"
+	"scamtrace/tracer/devnet"
+	"scamtrace/tracer/evidence"
+	"scamtrace/tracer/indexsource/indextest"
+)
+
+func unset(string) (string, bool) { return "", false }
+
+// TestPlan opens a node with indexers before it, whose keys stand beside the
+// node's address, and opens them again from a recording.
+func TestPlan(t *testing.T) {
+	w := devnet.Generate(devnet.Config{Days: 7, Transfers: 4000, Victims: 2, Syndicates: 1, Noise: 60})
+	book, err := indextest.Open(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := httptest.NewServer(devnet.NewNode(w, devnet.NodeOptions{}))
+	defer node.Close()
+	index := httptest.NewServer(&indextest.Explorer{Book: book, Rows: 1000})
+	defer index.Close()
+	dir, err := graphstore.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if _, err := dir.Create(t.Context(), "private/rpc.json", []byte(`{"devnet": "`+node.URL+`/secretsecret", "SCAMTRACE_ETHERSCAN_KEY": "`+indextest.Key+`",
+		"SCAMTRACE_ETHERSCAN_URL": "`+index.URL+`/api", "SCAMTRACE_ETHERSCAN_RATE": "100000"}`)); err != nil {
+		t.Fatal(err)
+	}
+	e, err := nodes.ParseEndpoints()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Bucket = dir
+	if err := e.Ask([]string{"google"}, unset); err == nil {
+		t.Error("an indexer that nobody knows is no error")
+	}
+	if err := e.Ask([]string{"sqd", "etherscan"}, unset); err != nil { // the first does not have the chain
+		t.Fatal(err)
+	}
+	rec, err := evidence.NewRecorder(time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Close()
+	src, err := e.Open(t.Context(), devnet.Chain(), nil, rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, ok := src.(*nodes.Planned)
+	if !ok || p.About() != "Etherscan and a JSON-RPC node" || !slices.Equal(p.Endpoints(), []string{node.URL + "/secretsecret", index.URL + "/api"}) {
+		t.Fatalf("Open returns a %T", src)
+	}
+	q := tracer.Query{Spans: []tracer.Span{{Wallet: w.Truth.Victims[0].Seeds[0], To: w.Head()}}}
+	said := func(src tracer.Source) tracer.Answer {
+		ans, err := src.Transfers(t.Context(), q)
+		if err != nil || len(ans.Unread) > 0 || len(ans.Transfers) == 0 {
+			t.Fatalf("%d transfers, %v, %v", len(ans.Transfers), ans.Unread, err)
+		}
+		return ans
+	}
+	want := said(src)
+	if s := p.Shares(); s[0].Transfers == 0 {
+		t.Errorf("the indexer contributed nothing: %+v", s)
+	}
+	var archive bytes.Buffer
+	if err := rec.Write(&archive, nil); err != nil {
+		t.Fatal(err)
+	}
+	node.Close()
+	index.Close()
+	recorded, err := evidence.Open(&archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer recorded.Close()
+	again, err := nodes.Reopen(t.Context(), devnet.Chain(), recorded, nil, p.Asked())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := said(again); !slices.Equal(got.Transfers, want.Transfers) {
+		t.Error("the recording shows other transfers")
+	}
+}
