@@ -49,9 +49,9 @@ const (
 var uncountedReasons = []string{counterfeit, zeroTransfer, lookAlike, dusting, airdropped, unvaluedToken, collectible}
 
 // A sight is a transfer that a wallet of the report got or sent and that may be
-// no money.
+// no money. Numbers are those of the walk's store.
 type sight struct {
-	wallet uint32 // of the store that it is in
+	wallet uint32
 	other  uint32 // whom it came from or went to
 	row    int
 	move   graphstore.Row
@@ -62,11 +62,12 @@ type sight struct {
 type lookout struct {
 	b     *builder
 	store *graphstore.Store
-	sees  []sight // by wallet, then chain order
-	given map[gift]map[uint32]bool
-	drops map[uint32]bool // assets that one transaction gave to many
+	texts []string // addresses of wallets that were named
+	sees  []sight  // by wallet, then chain order
 
-	payers map[string]bool // of reported money; they are left out, as everywhere in a report
+	receivers map[gift]map[uint32]bool // of transactions with many transfers
+	drops     map[uint32]bool          // assets that one transaction gave to many
+	payers    map[string]bool          // of reported money; they are left out, as everywhere in a report
 }
 
 // A gift is one thing given away in one transaction.
@@ -75,68 +76,68 @@ type gift struct{ tx, asset uint32 }
 // lookout finds what the wallets of the report got and sent beside money: of
 // those that are people's, not services or others that thousands deal with.
 func (b *builder) lookout() *lookout {
-	l := &lookout{b: b, store: b.w.Store, given: make(map[gift]map[uint32]bool), drops: make(map[uint32]bool), payers: make(map[string]bool)}
-	if b.Known != nil {
-		l.store = b.Known.Store
+	l := &lookout{b: b, store: b.w.Store, receivers: make(map[gift]map[uint32]bool), drops: make(map[uint32]bool), payers: make(map[string]bool)}
+	l.texts = make([]string, l.store.Wallets())
+	traced := make([]bool, l.store.Len())
+	for i := range b.w.Books.Receipts {
+		r := &b.w.Books.Receipts[i]
+		if traced[b.w.Rows[r.Entry]] = true; !b.assumed(r) && !r.Unseen {
+			l.payers[l.text(b.w.Entries[r.Entry].From)] = true
+		}
+	}
+	for i := range b.w.Books.Moves {
+		traced[b.w.Rows[b.w.Books.Moves[i].Entry]] = true
 	}
 	_, in := b.people()
 	wallets := slices.Concat(in.Seeds, in.Wallets)
 	slices.SortFunc(wallets, tracer.Wallet.Compare)
-	traced := b.traced()
 	for _, w := range slices.Compact(wallets) {
 		_, service := b.Labels.Service(w)
 		if id, ok := l.store.WalletID(w); ok && !service && !b.w.Status(w.Address).Hub {
 			l.watch(id, traced)
 		}
 	}
-	for i := range b.w.Books.Receipts {
-		if r := &b.w.Books.Receipts[i]; !b.assumed(r) && !r.Unseen {
-			l.payers[b.w.Store.Wallet(b.w.Entries[r.Entry].From).Text()] = true
-		}
-	}
+	l.count()
 	for i := range l.sees {
-		l.given[gift{l.sees[i].move.Tx, l.sees[i].move.Asset}] = nil
-	}
-	for n := range l.store.Len() {
-		r := l.store.Row(n)
-		if g := (gift{r.Tx, r.Asset}); r.Kind != tracer.KindFee && r.From != r.To {
-			if to, ok := l.given[g]; ok {
-				if to == nil {
-					to = make(map[uint32]bool)
-					l.given[g] = to
-				}
-				to[r.To] = true
-			}
-		}
-	}
-	for g := range l.given {
+		g := gift{l.sees[i].move.Tx, l.sees[i].move.Asset}
 		l.drops[g.asset] = l.drops[g.asset] || l.crowd(g)
 	}
 	return l
 }
 
-// crowd reports whether too many got something in a transaction to be paid.
-func (l *lookout) crowd(g gift) bool {
-	return len(l.given[g]) > many || l.b.Known != nil && l.b.Known.Receivers(l.store.Tx(g.tx), l.store.Asset(g.asset)) > many
+// text is the address of a wallet for machines, made once.
+func (l *lookout) text(wallet uint32) string {
+	if l.texts[wallet] == "" {
+		l.texts[wallet] = l.store.Wallet(wallet).Text()
+	}
+	return l.texts[wallet]
 }
 
-// traced are the transfers of traced money that could be taken for something
-// else.
-func (b *builder) traced() map[tracer.TransferID]bool {
-	ids := make(map[tracer.TransferID]bool)
-	add := func(entry int) {
-		e := &b.w.Entries[entry]
-		if t := b.w.Store.Transfer(b.w.Rows[entry]); !b.chain.Known(t.Asset) || b.small(t.Asset, &e.Amount, e.Time) {
-			ids[t.ID()] = true
+// watch goes through the transfers of one wallet.
+func (l *lookout) watch(wallet uint32, traced []bool) {
+	first := len(l.sees)
+	dealt := make(map[string][]string) // whom it paid or was paid by, by what screens show of them
+	for n, r := range l.store.RowsOf(wallet) {
+		if r.Kind == tracer.KindFee || r.From == r.To {
+			continue
+		}
+		other := r.From ^ r.To ^ wallet
+		asset := l.store.Asset(r.Asset)
+		if l.b.chain.Known(asset) && !r.Amount.IsZero() && (traced[n] || !l.b.small(asset, &r.Amount, r.Time)) {
+			a := l.text(other)
+			if k := shorten(a); !slices.Contains(dealt[k], a) {
+				dealt[k] = append(dealt[k], a)
+			}
+		} else if !traced[n] {
+			l.sees = append(l.sees, sight{wallet: wallet, other: other, row: n, move: r})
 		}
 	}
-	for i := range b.w.Books.Receipts {
-		add(b.w.Books.Receipts[i].Entry)
+	for i := first; i < len(l.sees); i++ {
+		a := l.text(l.sees[i].other)
+		if real := dealt[shorten(a)]; len(real) > 0 && !slices.Contains(real, a) {
+			l.sees[i].alike = real[0]
+		}
 	}
-	for i := range b.w.Books.Moves {
-		add(b.w.Books.Moves[i].Entry)
-	}
-	return ids
 }
 
 // small reports whether an amount is less than a payment. Nobody is asked for a
@@ -148,33 +149,32 @@ func (b *builder) small(a tracer.Asset, amount *uint256.Int, time uint64) bool {
 	return a.Kind == tracer.Native && amount.Lt(dustCoin)
 }
 
-// watch goes through the transfers of one wallet.
-func (l *lookout) watch(wallet uint32, traced map[tracer.TransferID]bool) {
-	first := len(l.sees)
-	dealt := make(map[string][]string) // whom it paid or was paid by, by what screens show of them
-	for n, r := range l.store.RowsOf(wallet) {
-		other := r.From ^ r.To ^ wallet
-		asset := l.store.Asset(r.Asset)
-		switch known := l.b.chain.Known(asset); {
-		case r.Kind == tracer.KindFee || r.From == r.To:
-			continue
-		case known && !r.Amount.IsZero() && !l.b.small(asset, &r.Amount, r.Time):
-			a := l.store.Wallet(other).Text()
-			if k := shorten(a); !slices.Contains(dealt[k], a) {
-				dealt[k] = append(dealt[k], a)
-			}
-			continue
-		}
-		if t := l.store.Transfer(n); !traced[t.ID()] {
-			l.sees = append(l.sees, sight{wallet: wallet, other: other, row: n, move: r})
+// count counts who received something in the transactions that were seen, as far
+// as they were read.
+func (l *lookout) count() {
+	rows := make([]uint32, l.store.Txs())
+	for n := range l.store.Len() {
+		rows[l.store.Row(n).Tx]++
+	}
+	for i := range l.sees {
+		if m := &l.sees[i].move; rows[m.Tx] > many {
+			l.receivers[gift{m.Tx, m.Asset}] = make(map[uint32]bool)
 		}
 	}
-	for i := first; i < len(l.sees); i++ {
-		a := l.store.Wallet(l.sees[i].other).Text()
-		if real := dealt[shorten(a)]; len(real) > 0 && !slices.Contains(real, a) {
-			l.sees[i].alike = real[0]
+	for n := range l.store.Len() {
+		if len(l.receivers) == 0 {
+			return
+		}
+		r := l.store.Row(n)
+		if to := l.receivers[gift{r.Tx, r.Asset}]; to != nil && r.Kind != tracer.KindFee && r.From != r.To {
+			to[r.To] = true
 		}
 	}
+}
+
+// crowd reports whether too many got something in a transaction to be paid.
+func (l *lookout) crowd(g gift) bool {
+	return len(l.receivers[g]) > many || l.b.Known != nil && l.b.Known.Receivers(l.store.Tx(g.tx), l.store.Asset(g.asset)) > many
 }
 
 // reason says why a transfer is not counted; empty: it is money, if little.
@@ -200,44 +200,40 @@ func (l *lookout) reason(s *sight) string {
 	return ""
 }
 
-// unlisted returns the tokens of a report that the chain table does not have, as
+// unlisted returns the tokens of the report that the chain table does not have, as
 // many as are asked what they are: those that traced money is in first, then those
 // that its wallets saw most often.
-func unlisted(in Input) []tracer.Asset {
-	b := newBuilder(in)
+func (l *lookout) unlisted() []tracer.Asset {
 	seen := make(map[tracer.Asset]int)
-	l := b.lookout()
 	for i := range l.sees {
-		seen[l.store.Asset(l.sees[i].move.Asset)]++
+		if a := l.store.Asset(l.sees[i].move.Asset); !l.b.chain.Known(a) {
+			seen[a]++
+		}
 	}
-	for a := range b.tracedTokens() {
+	for a := range l.b.tracedTokens() {
 		seen[a] = l.store.Len() + 1
 	}
-	maps.DeleteFunc(seen, func(a tracer.Asset, _ int) bool { return a.Token == common.Address{} || b.chain.Known(a) })
 	list := slices.SortedFunc(maps.Keys(seen), func(x, y tracer.Asset) int {
 		return cmp.Or(cmp.Compare(seen[y], seen[x]), x.Compare(y))
 	})
 	return list[:min(len(list), mostTokens)]
 }
 
-// crowds returns transactions in which something of no value, or next to none, came
-// to a wallet of the report, and in which it may have come to many: the first of each
-// token, and of each sender. Who has read them whole knows.
-func crowds(in Input) []common.Hash {
+// crowds returns the transactions in which something of no value, or next to none,
+// came to a wallet of the report, and in which it may have come to many: the first
+// of each token and of each sender of money, but no more than some requests show.
+func (l *lookout) crowds() []common.Hash {
 	const most = 40
-	b := newBuilder(in)
 	type from struct {
 		sender uint32
-		asset  tracer.Asset
+		asset  uint32
 	}
 	seen := make(map[from]bool)
 	var out []common.Hash
-	l := b.lookout()
 	for i := range l.sees {
 		s := &l.sees[i]
-		asset := l.store.Asset(s.move.Asset)
-		k := from{asset: asset}
-		if b.chain.Known(asset) {
+		k := from{asset: s.move.Asset}
+		if l.b.chain.Known(l.store.Asset(k.asset)) {
 			k.sender = s.other
 		}
 		tx := l.store.Tx(s.move.Tx)
@@ -263,8 +259,8 @@ func (b *builder) tracedTokens() map[tracer.Asset]bool {
 // uncounted writes down what was seen beside the money, and the tokens in it.
 func (b *builder) uncounted(r *Report) {
 	l := b.lookout()
-	seen := make(map[tracer.Asset]int)
-	for a := range b.tracedTokens() {
+	seen, traced := make(map[tracer.Asset]int), b.tracedTokens()
+	for a := range traced {
 		seen[a] = 0
 	}
 	var rows []*Uncounted
@@ -293,7 +289,7 @@ func (b *builder) uncounted(r *Report) {
 			seen[asset]++
 		}
 		if row = by[reason]; row == nil {
-			row = &Uncounted{Address: l.store.Wallet(s.wallet).Text(), Chain: b.chainID(), Reason: reason, First: stamp(s.move.Time)}
+			row = &Uncounted{Address: l.text(s.wallet), Chain: b.chainID(), Reason: reason, First: stamp(s.move.Time)}
 			by[reason] = row
 		}
 		row.Transfers++
@@ -315,7 +311,7 @@ func (b *builder) uncounted(r *Report) {
 	}
 	r.Tokens = []Token{}
 	for _, a := range slices.SortedFunc(maps.Keys(seen), tracer.Asset.Compare) {
-		t := Token{Asset: a.String(), Transfers: seen[a], Traced: b.tracedTokens()[a]}
+		t := Token{Asset: a.String(), Transfers: seen[a], Traced: traced[a]}
 		claim, asked := b.Tokens.Of(a)
 		t.Asked, t.Name, t.Symbol, t.ReadsAs = asked, clean(claim.Name, token.MostText), clean(claim.Symbol, token.MostText), claim.ReadsAs
 		if t.ReadsAs != "" {
@@ -351,7 +347,7 @@ func (l *lookout) sample(s *sight) Sample {
 	t := l.store.Transfer(s.row)
 	out := Sample{
 		Block: t.Block, Time: stamp(t.Time), Tx: tracer.ShowTx(t.Asset.Chain, t.Tx), Position: t.Position, Asset: t.Asset.String(), Symbol: "token",
-		From: l.named(tracer.Text(t.Asset.Chain, t.From)), To: l.named(tracer.Text(t.Asset.Chain, t.To)), Amount: t.Amount.Dec(), LookAlike: l.named(s.alike),
+		From: l.named(l.text(s.move.From)), To: l.named(l.text(s.move.To)), Amount: t.Amount.Dec(), LookAlike: l.named(s.alike),
 	}
 	if symbol, decimals, ok := l.b.chain.Describe(t.Asset); ok {
 		out.Symbol, out.Readable = symbol, tracer.Readable(&t.Amount, decimals)

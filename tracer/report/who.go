@@ -31,9 +31,10 @@ func (in *Input) LookInto(ctx context.Context, src tracer.Source) {
 			break
 		}
 	}
-	err := in.Known.Look(ctx, src, crowds(*in))
+	l := newBuilder(*in).lookout()
+	err := in.Known.Look(ctx, src, l.crowds())
 	if err == nil {
-		_, err = in.Tokens.Ask(ctx, unlisted(*in), in.left())
+		_, err = in.Tokens.Ask(ctx, l.unlisted(), in.left())
 	}
 	if err != nil {
 		in.Notes = append(in.Notes, "What is not counted could not be looked into to the end.")

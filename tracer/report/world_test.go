@@ -55,7 +55,7 @@ func trace(ctx context.Context, cfg devnet.Config, o walk.Options, victims ...in
 		Endpoints: []string{"https://node.example/v3/the-key"},
 		Tokens:    token.NewBook(o.Chain, src, res.Pinned.Number),
 	}
-	_, err = in.Tokens.Ask(ctx, unlisted(in), 100)
+	_, err = in.Tokens.Ask(ctx, newBuilder(in).lookout().unlisted(), 100)
 	return in, err
 }
 

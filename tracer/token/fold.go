@@ -19,6 +19,7 @@ var names = map[string][]string{
 	"BNB":  {"Binance Coin", "BNB Coin"},
 	"POL":  {"Polygon", "MATIC"},
 	"AVAX": {"Avalanche"},
+	"TRX":  {"TRON", "Tronix"},
 	"WETH": {"Wrapped Ether", "Wrapped ETH"},
 	"WBNB": {"Wrapped BNB"},
 }
