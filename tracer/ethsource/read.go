@@ -448,7 +448,7 @@ func (s *Source) transactions(ctx context.Context, p *purse, hashes []common.Has
 			}
 		}
 		for k := range r.Logs {
-			if t, ok := s.transfer(&r.Logs[k]); ok {
+			if t, ok := s.transfer(&r.Logs[k]); ok && r.succeeded(uint64(x.Gas)) {
 				ts = append(ts, t)
 				inLogs[r.Tx] = inLogs[r.Tx] || logged(&t)
 			}
