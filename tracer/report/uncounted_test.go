@@ -119,7 +119,7 @@ func (l *listed) report(t *testing.T, seeds ...tracer.Seed) *Report {
 	}
 	in := Input{Walk: res, Labels: labels, Prices: prices, Version: "test"}
 	in.LookInto(t.Context(), l)
-	r := Settle(t.Context(), in)
+	r, _ := Settle(t.Context(), in)
 	if slices.ContainsFunc(r.Notes, func(n string) bool { return strings.Contains(n, "could not") }) {
 		t.Errorf("the notes are %q", r.Notes)
 	}
