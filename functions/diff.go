@@ -94,7 +94,7 @@ func (a *App) compare(ctx context.Context, c *Case, rep *report.Report, src trac
 	}
 	d := Compare(old, rep)
 	d.Case = c.ID
-	if f, ok := src.(freezer); ok {
+	if f, ok := tracer.As[freezer](src); ok {
 		if err := d.freeze(ctx, f, before); err != nil {
 			return nil, node(err)
 		}

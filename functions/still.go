@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"scamtrace/tracer"
 	"scamtrace/tracer/report"
 	"scamtrace/tracer/walk"
 )
@@ -26,7 +27,7 @@ func (a *App) still(ctx context.Context, t *turn, res *walk.Result) (bool, error
 	if err != nil || slices.Contains(old.Notes, report.Unfinished) {
 		return false, err
 	}
-	if f, ok := t.src.(freezer); ok {
+	if f, ok := tracer.As[freezer](t.src); ok {
 		d := Compare(old, old)
 		if err := d.freeze(ctx, f, before); err != nil {
 			return false, node(err)

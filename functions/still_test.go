@@ -41,6 +41,11 @@ func (s checkSource) Frozen(_ context.Context, _ common.Address, wallets []commo
 	return out, nil
 }
 
+// A behindSource is a source that reads through another.
+type behindSource struct{ tracer.Source }
+
+func (s behindSource) Unwrap() tracer.Source { return s.Source }
+
 // A readSource is one that cannot tell that nothing happened: all is read.
 type readSource struct {
 	tracer.Source
@@ -209,7 +214,7 @@ func TestNothingNew(t *testing.T) {
 func TestFrozenStill(t *testing.T) {
 	asked, read := 0, 0
 	frozen := make(map[common.Address]bool)
-	s, id, _ := quietScene(t, devnet.NodeOptions{}, submitAll, func(src *ethsource.Source) tracer.Source { return checkSource{src, &asked, &read, frozen} })
+	s, id, _ := quietScene(t, devnet.NodeOptions{}, submitAll, func(src *ethsource.Source) tracer.Source { return behindSource{checkSource{src, &asked, &read, frozen}} })
 	look := func(reports int, says string) *Case {
 		t.Helper()
 		s.work()
