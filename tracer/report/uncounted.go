@@ -259,6 +259,11 @@ func (b *builder) tracedTokens() map[tracer.Asset]bool {
 // uncounted writes down what was seen beside the money, and the tokens in it.
 func (b *builder) uncounted(r *Report) {
 	l := b.lookout()
+	for id, life := range b.lives {
+		if life != nil {
+			delete(l.payers, l.text(uint32(id))) // a wallet of the report anyway
+		}
+	}
 	seen, traced := make(map[tracer.Asset]int), b.tracedTokens()
 	for a := range traced {
 		seen[a] = 0

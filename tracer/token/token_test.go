@@ -169,6 +169,19 @@ type source struct {
 	*chain
 }
 
+// wrapped is a source before a node, as a planner is.
+type wrapped struct{ node source }
+
+func (w wrapped) Pin(ctx context.Context) (tracer.Block, error)   { return w.node.Pin(ctx) }
+func (w wrapped) BlockAt(context.Context, uint64) (uint64, error) { panic("nobody asks") }
+func (w wrapped) Transfers(context.Context, tracer.Query) (tracer.Answer, error) {
+	panic("nobody asks")
+}
+func (w wrapped) Transactions(context.Context, []common.Hash, int) (tracer.Answer, error) {
+	panic("nobody asks")
+}
+func (w wrapped) Unwrap() tracer.Source { return w.node }
+
 func (s source) Pin(ctx context.Context) (tracer.Block, error) { return s.chain.Pin(ctx) }
 
 func eth(t testing.TB) tracer.Chain {
@@ -341,6 +354,10 @@ func TestNobody(t *testing.T) {
 	}
 	if _, ok := none.Of(tracer.TokenOf(1, address(1))); ok {
 		t.Error("no book knows a token")
+	}
+	planned := NewBook(eth(t), wrapped{source{chain: oddities()}}, 1)
+	if spent, err := planned.Ask(t.Context(), []tracer.Asset{tracer.TokenOf(1, address(0))}, 10); spent != 1 || err != nil {
+		t.Errorf("behind a planner: %d, %v", spent, err)
 	}
 	files := NewBook(eth(t), struct{ tracer.Source }{}, 1)
 	if spent, err := files.Ask(t.Context(), []tracer.Asset{tracer.TokenOf(1, address(1))}, 10); spent != 0 || err != nil {

@@ -1,1 +1,1 @@
-{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"1ibEpMkvNwI5T3O4A7gXN9Cn8QgYKqomP6AaEQ5gKTPQSDnMvOew019djUEq+MFxeHZRmzgCuT9pqV7fZ2aOBg=="}
+{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"VDgi3wSNVkd1n5EtmB+rCgwJ+km7iphs+VBJGc4mRz7uwOg92+jAioA1tVJMZnSEUZmQ0RSm2ViD8tMvoGMABQ=="}
