@@ -1,6 +1,9 @@
 package devnet
 
 import (
+	"bytes"
+	"slices"
+
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/holiman/uint256"
@@ -147,6 +150,9 @@ func (v view) appendLogs(logs []uint32) encodedJSON {
 	b := append(make(encodedJSON, 0, 760*len(logs)+2), '[')
 	for k, i := range logs {
 		b = v.appendLog(b.comma(k == 0), i, v.fault == FaultForged)
+	}
+	if at := bytes.LastIndex(b, []byte(`"data":"0x0`)); v.fault == FaultMalformed && at >= 0 {
+		b = slices.Delete(b, at+len(`"data":"0x`), at+len(`"data":"0x0`))
 	}
 	return append(b, ']')
 }

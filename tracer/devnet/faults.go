@@ -43,11 +43,16 @@ const (
 	FaultBackwards         // the head is 100 blocks behind
 	FaultNoFinalized       // the tags finalized and safe are unknown
 	FaultPruned            // no state
+	FaultDrip              // the answer stops after its first bytes, and the connection stays open
+	FaultID                // an answer to another call
+	FaultDisorder          // eth_getLogs answers the last log first
+	FaultMalformed         // eth_getLogs answers a log whose data is half a byte short
 )
 
 var faultNames = [...]string{
 	"none", "rate", "rate-after", "rate-json", "server", "cut", "truncated", "html", "batch", "slow",
 	"empty", "short", "dropped", "duplicate", "foreign", "forged", "null", "chain-id", "reorg", "backwards", "no-finalized", "pruned",
+	"drip", "id", "disorder", "malformed",
 }
 
 // String returns a short name.
@@ -212,6 +217,19 @@ var transport = map[Fault]func(n *Node, w http.ResponseWriter, r *http.Request, 
 		case <-r.Context().Done():
 		}
 	},
+	FaultDrip: func(n *Node, w http.ResponseWriter, r *http.Request, _ int, _ []rpcCall) {
+		b := n.answer(r)
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(b[:min(len(b), 20)])
+		if f, ok := w.(http.Flusher); ok {
+			f.Flush()
+		}
+		<-r.Context().Done()
+	},
+	FaultID: func(n *Node, w http.ResponseWriter, r *http.Request, _ int, _ []rpcCall) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(bytes.ReplaceAll(n.answer(r), []byte(`"id":`), []byte(`"id":9`)))
+	},
 }
 
 // answer returns the body of the honest answer.
@@ -248,6 +266,9 @@ func (v view) tamper(found []uint32, from, to uint64) []uint32 {
 		return kept
 	case FaultDuplicate:
 		return slices.Sorted(slices.Values(slices.Concat(found, found)))
+	case FaultDisorder:
+		found = slices.Clone(found)
+		slices.Reverse(found)
 	case FaultForeign:
 		c := v.w.chain
 		for i := c.firstEvent(c.firstTx[from]); i < c.firstEvent(c.firstTx[to+1]); i++ {

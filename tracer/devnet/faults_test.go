@@ -57,6 +57,7 @@ func TestTransportFaults(t *testing.T) {
 		}},
 		{FaultTruncated, func(err error) bool { return strings.Contains(err.Error(), "unexpected EOF") }},
 		{FaultHTML, func(err error) bool { _, ok := errors.AsType[*json.SyntaxError](err); return ok }},
+		{FaultMalformed, func(err error) bool { return strings.Contains(err.Error(), "odd length") }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.fault.String(), func(t *testing.T) {
@@ -89,6 +90,32 @@ func TestBatchFault(t *testing.T) {
 	}
 	if !errors.Is(batch[2].Error, rpc.ErrMissingBatchResponse) {
 		t.Errorf("the last call has error %v, want it missing", batch[2].Error)
+	}
+	err := dial(t, made(Config{}), NodeOptions{Faults: always(FaultID)}).BatchCallContext(t.Context(), batch)
+	for _, b := range batch {
+		if err == nil && !errors.Is(b.Error, rpc.ErrMissingBatchResponse) {
+			t.Errorf("an answer to another call: %v", b.Error)
+		}
+	}
+}
+
+// TestOrderFaults answers late, or in disorder.
+func TestOrderFaults(t *testing.T) {
+	w := made(Config{})
+	honest, err := usdtLogs(t, dial(t, w, NodeOptions{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := usdtLogs(t, dial(t, w, NodeOptions{Faults: always(FaultDisorder)}))
+	slices.Reverse(got)
+	if err != nil || !reflect.DeepEqual(got, honest) {
+		t.Errorf("%d logs in disorder, %v, want %d", len(got), err, len(honest))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	var id string
+	if err := dial(t, w, NodeOptions{Faults: always(FaultDrip)}).CallContext(ctx, &id, "eth_chainId"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("an answer that stops: %v", err)
 	}
 }
 

@@ -22,15 +22,36 @@ import (
 )
 
 var (
-	seeds   = flag.Int("seeds", 1000, "how many seeds TestFaults tries")
+	seeds   = flag.Int("seeds", 200, "how many seeds TestFaults tries")
 	oneSeed = flag.Int("seed", -1, "the one seed that TestFaults tries")
 )
 
-// faults are what the node does in TestFaults.
+// faults are what the node does in TestFaults. Of what can go wrong with nodes:
+//
+//	R1  refusals for the rate                FaultRate, FaultRateAfter, FaultRateJSON; TestWaits, TestRate
+//	R2  server errors, cut connections       FaultServer, FaultCut
+//	R3  answers that stall or drip           FaultDrip, FaultSlow; TestTimeout
+//	R4  half an answer, web pages, wrong     FaultTruncated, FaultHTML, FaultID, FaultBatch;
+//	    ids, broken batches, bombs           TestBatches, TestBomb, TestCapped
+//	R5  another chain, in the midst          FaultChainID; TestWrongChain, TestWitness
+//	R6  null and nothing                     FaultNull, FaultEmpty; TestLies
+//	R7  limits, said and silent              MaxRange, MaxLogs, MaxTraceRange, FaultShort; TestSilentCap, TestRefusals
+//	R8  answers that differ time by time     FaultDropped, FaultForged: each request for itself
+//	R9  forged, dropped and altered logs     FaultForged, FaultDropped, FaultForeign; TestMended, TestProveForged
+//	R10 reorganizations                      FaultReorg; TestReorg, TestFork
+//	R11 a head that goes back, no finality   FaultBackwards, FaultNoFinalized; TestBehind
+//	R12 no old states, receipts or traces    FaultPruned, FaultNull, NoArchive, NoTraces, NoBlockReceipts
+//	R13 logs twice, in disorder              FaultDuplicate, FaultDisorder
+//	R14 logs that are malformed, or none     FaultMalformed; the odd logs of the world itself; FuzzScan
+//	R15 tokens that say strange things       package token
+//	R16 times that are equal, or fall        transfers are ordered by block and index: TestSortTransfers of package tracer
+//	R17 all endpoints are down               the answers that end in an error; the pool's tests
+//	R18 wrong and missing prices             package price
 var faults = []devnet.Fault{
 	devnet.FaultRate, devnet.FaultRateAfter, devnet.FaultRateJSON, devnet.FaultServer, devnet.FaultCut, devnet.FaultTruncated,
 	devnet.FaultHTML, devnet.FaultBatch, devnet.FaultSlow, devnet.FaultShort, devnet.FaultDuplicate, devnet.FaultForeign, devnet.FaultNull,
 	devnet.FaultChainID, devnet.FaultReorg, devnet.FaultBackwards, devnet.FaultNoFinalized, devnet.FaultPruned,
+	devnet.FaultID, devnet.FaultDisorder, devnet.FaultMalformed,
 }
 
 // lies are about logs, and only balances contradict them: a node without old
@@ -97,6 +118,10 @@ func faultRun(t *testing.T, seed uint64) string {
 	if mean {
 		does = slices.Concat(faults, lies)
 	}
+	var timeout time.Duration
+	pick(25, func() { // each takes its time
+		does, timeout = slices.Concat(does, []devnet.Fault{devnet.FaultDrip}), 250*time.Millisecond
+	})
 	o.Faults = devnet.Sometimes(seed, often, does...)
 	srv := httptest.NewServer(devnet.NewNode(w, o))
 	defer srv.Close()
@@ -109,7 +134,7 @@ func faultRun(t *testing.T, seed uint64) string {
 		}
 	}
 	pin := w.Blocks[w.Head()-500]
-	s, err := ethsource.Open(ctx, devnet.Chain(), srv.URL+"/v3/secretpath?key=secretquery", ethsource.Hasty(ethsource.Options{Pin: &pin, Reads: 1 + rng.IntN(8)}))
+	s, err := ethsource.Open(ctx, devnet.Chain(), srv.URL+"/v3/secretpath?key=secretquery", ethsource.Hasty(ethsource.Options{Pin: &pin, Reads: 1 + rng.IntN(8), Timeout: timeout}))
 	if err != nil {
 		clean("Open", err.Error())
 		return "error"
