@@ -551,6 +551,9 @@ func (b *builder) notes(r *Report) []string {
 	if n := b.w.Blind; n > 0 {
 		notes = append(notes, fmt.Sprintf("Coins that contracts pay out (internal transfers) could not be read for %d wallets: money that such a wallet received that way is not in this report.", n))
 	}
+	if n := b.w.Unchecked; n > 0 {
+		notes = append(notes, fmt.Sprintf("What was read of %d wallets could not all be compared with their balances, for lack of requests or because the node refused: transfers that the node left out there would not be noticed.", n))
+	}
 	var unseen money
 	for i := range b.w.Books.Receipts {
 		if x := &b.w.Books.Receipts[i]; x.Unseen && !b.assumed(x) {

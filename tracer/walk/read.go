@@ -24,6 +24,7 @@ type reading struct {
 	detail    string
 	native    string // why native transfers are missing, if they are
 	internal  string // why internal transfers are missing, if they are
+	unchecked bool   // some of it was not compared with balances
 }
 
 type span struct{ from, to uint64 }
@@ -222,6 +223,9 @@ func (w *Walk) fetch(ctx context.Context) bool {
 			read[s.Wallet] = span{s.From, end - 1}
 			w.reading(s.Wallet).mark(read[s.Wallet], unread[s.Wallet])
 		}
+	}
+	for _, u := range ans.Unchecked {
+		w.reading(u.Wallet).unchecked = true
 	}
 	w.count(ans.Transfers, read, q.MaxTransfers)
 

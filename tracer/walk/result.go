@@ -52,6 +52,9 @@ type Result struct {
 	Unseen          bool // see [Options]
 	// Blind counts the wallets whose internal receipts could not be read.
 	Blind int
+	// Unchecked counts the wallets of which something was read and could not be
+	// compared with their balances, see [tracer.Answer].
+	Unchecked int
 
 	input ledger.Input
 	read  map[common.Address]*reading
@@ -123,6 +126,9 @@ func (w *Walk) Result() (*Result, error) {
 	for _, r := range w.read {
 		if r.internal != "" {
 			res.Blind++
+		}
+		if r.unchecked {
+			res.Unchecked++
 		}
 	}
 	gaps := make(map[uint32]*Gap)

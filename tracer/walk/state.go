@@ -85,6 +85,7 @@ type stateWallet struct {
 	Detail    string        `json:",omitempty"`
 	Native    string        `json:",omitempty"`
 	Internal  string        `json:",omitempty"`
+	Unchecked bool          `json:",omitempty"`
 	State     *stateState   `json:",omitempty"`
 }
 
@@ -144,7 +145,7 @@ func (w *Walk) saveLines(out io.Writer) error {
 		r := read[a]
 		s := stateWallet{
 			Wallet: a, Windows: r.windows, Window: r.window, Transfers: r.transfers, Hub: r.hub, Pool: r.pool, Judged: r.judged,
-			Failed: r.failed, Detail: r.detail, Native: r.native, Internal: r.internal,
+			Failed: r.failed, Detail: r.detail, Native: r.native, Internal: r.internal, Unchecked: r.unchecked,
 		}
 		if code, ok := w.code[a]; ok {
 			s.Contract = &code
@@ -420,7 +421,7 @@ func (w *Walk) takeWallet(s *stateWallet) error {
 	}
 	r := &reading{
 		windows: s.Windows, window: s.Window, transfers: s.Transfers, hub: s.Hub, pool: s.Pool, judged: s.Judged,
-		failed: s.Failed, detail: s.Detail, native: s.Native, internal: s.Internal,
+		failed: s.Failed, detail: s.Detail, native: s.Native, internal: s.Internal, unchecked: s.Unchecked,
 	}
 	for i, c := range s.Spans {
 		if c[0] > c[1] || c[1] > w.pinned.Number || i > 0 && (c[0] <= s.Spans[i-1][1] || c[0]-s.Spans[i-1][1] == 1) {

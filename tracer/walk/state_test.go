@@ -72,7 +72,7 @@ func whatIs(t testing.TB, r *walk.Result) string {
 		}
 		return s
 	}
-	fmt.Fprintln(&b, r.Pinned, r.From, r.To, r.Seeds, r.Stopped, r.WalletsRead, r.Blind)
+	fmt.Fprintln(&b, r.Pinned, r.From, r.To, r.Seeds, r.Stopped, r.WalletsRead, r.Blind, r.Unchecked)
 	for _, v := range r.Books.Receipts {
 		fmt.Fprintln(&b, "receipt", v.Entry, wallet(v.Wallet), r.Store.Asset(v.Asset), v.Amount.Dec(), v.Unseen)
 	}

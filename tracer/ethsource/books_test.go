@@ -1,0 +1,90 @@
+package ethsource_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+
+	"scamtrace/tracer"
+	"scamtrace/tracer/devnet"
+	"scamtrace/tracer/ethsource"
+)
+
+// TestUnchecked has nodes that cannot show balances: what they tell is read,
+// and said to be their word alone.
+func TestUnchecked(t *testing.T) {
+	w := made(devnet.Config{})
+	q := someWallets(w)
+	honest, err := open(t, w, devnet.NodeOptions{}).Transfers(t.Context(), q)
+	if err != nil || len(honest.Unchecked) > 0 {
+		t.Fatal(honest.Unchecked, err)
+	}
+	l := &liar{node: devnet.NewNode(w, devnet.NodeOptions{}), lie: func(c call, _ int, a *call) {
+		if c.Method == "eth_call" {
+			a.Result, a.Error = nil, json.RawMessage(`{"code":-32601,"message":"the method eth_call does not exist/is not available"}`)
+		}
+	}}
+	s, err := ethsource.Open(t.Context(), devnet.Chain(), serve(t, l), ethsource.Hasty(ethsource.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ans, err := s.Transfers(t.Context(), q)
+	if err != nil || len(ans.Unread) > 0 || !reflect.DeepEqual(ans.Transfers, honest.Transfers) {
+		t.Errorf("without eth_call: %d transfers, want %d; unread %v, %v", len(ans.Transfers), len(honest.Transfers), ans.Unread, err)
+	}
+	said := make(map[tracer.Span]tracer.Unread)
+	for _, u := range ans.Unchecked {
+		said[u.Span] = u
+	}
+	for _, p := range q.Spans {
+		p.To = min(p.To, w.Head()-64)
+		if u := said[p]; u.Reason != tracer.ReasonSource || u.Detail != "the endpoint runs no calls" {
+			t.Errorf("of %v it is said that it is unchecked: %v", p, u)
+		}
+	}
+
+	// A budget that is enough to read with is not to ask for each balance.
+	q.MaxRequests = honest.Requests * 3 / 2
+	ans, err = open(t, w, devnet.NodeOptions{NoMulticall: true}).Transfers(t.Context(), q)
+	if err != nil || ans.Requests > q.MaxRequests || len(ans.Unread) > 0 || !reflect.DeepEqual(ans.Transfers, honest.Transfers) {
+		t.Errorf("%d requests of %d, %d transfers, unread %v, %v", ans.Requests, q.MaxRequests, len(ans.Transfers), ans.Unread, err)
+	}
+	if len(ans.Unchecked) == 0 || ans.Unchecked[0].Reason != tracer.ReasonBudget {
+		t.Errorf("unchecked with a small budget: %v", ans.Unchecked)
+	}
+
+	old := open(t, w, devnet.NodeOptions{NoArchive: true})
+	q.MaxRequests = 0
+	if ans, err := old.Transfers(t.Context(), q); err != nil || len(ans.Unchecked) > 0 || !strings.Contains(strings.Join(old.Notes(), " "), "no old balances") {
+		t.Errorf("a node without old states: unchecked %v, notes %q, %v", ans.Unchecked, old.Notes(), err)
+	}
+}
+
+// TestChecksCost compares what it takes to read wallets whose spans have nothing
+// in common with what it takes without comparing.
+func TestChecksCost(t *testing.T) {
+	w := made(devnet.Config{})
+	q := someWallets(w)
+	calls := 0
+	l := &liar{node: devnet.NewNode(w, devnet.NodeOptions{}), lie: func(c call, _ int, _ *call) {
+		if c.Method == "eth_call" {
+			calls++
+		}
+	}}
+	s, err := ethsource.Open(t.Context(), devnet.Chain(), serve(t, l), ethsource.Hasty(ethsource.Options{Reads: 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ans, err := s.Transfers(t.Context(), q)
+	if err != nil || len(ans.Unread) > 0 {
+		t.Fatal(ans.Unread, err)
+	}
+	if calls == 0 || calls*20 > ans.Requests {
+		t.Errorf("%d of %d requests compare balances, want at most a twentieth", calls, ans.Requests)
+	}
+	first := calls
+	if _, err := s.Transfers(t.Context(), q); err != nil || calls > first {
+		t.Errorf("%d balances that are known are asked for again, %v", calls-first, err)
+	}
+}
