@@ -302,3 +302,24 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 }
+
+// TestTron parses and submits what is written as on Tron.
+func TestTron(t *testing.T) {
+	s := newScene(t)
+	const wallet, hash = "TNPeeaaFB7K9cmo4uQpcU32zGK8G1NYqeL", "2f1c5c2b44f771e942a8506148e256f94f1a464babc938ae0690c6e34cd79190"
+	text := "send USDT to " + wallet + ", txid " + hash + ", not to " + wallet[:33] + "T"
+	parse := func(chain string) []Found {
+		return decode[struct{ Items []Found }](t, second(s.do(alice, "POST", "/v1/parse", map[string]any{"chain": chain, "text": text}))).Items
+	}
+	got := parse("tron")
+	if len(got) != 3 || got[0].Seed != wallet || got[0].Kind != "address" || got[1].Seed != hash || got[1].Kind != "transaction" || !strings.Contains(got[2].Problem, "checksum") {
+		t.Errorf("on Tron, the text has %+v", got)
+	}
+	if got = parse("devnet"); len(got) != 3 || !strings.Contains(got[0].Problem, "choose Tron") || got[1].Kind != "problem" || got[1].Text != "" {
+		t.Errorf("elsewhere, the text has %+v", got)
+	}
+	code, body := s.do(alice, "POST", "/v1/cases", map[string]any{"chain": "tron", "seeds": []string{wallet, "0x" + hash, "0x8840e6c55b9ada326d211d818c34a994aeced808"}})
+	if c := decode[CaseView](t, body); code >= 300 || !slices.Equal(c.Seeds, []string{hash, "TNPeeaaFB7K9cmo4uQpcU32zGK8G1NYqeL"}) {
+		t.Errorf("POST answers %d with the seeds %v: %s", code, c.Seeds, body)
+	}
+}

@@ -204,14 +204,14 @@
     const addresses = n("address"), payments = n("transaction"), wrong = items.filter(i => i.kind === "problem").length;
     const have = and([addresses && count(addresses, "address", "addresses"), payments && count(payments, "payment", "payments")].filter(Boolean));
     const parts = [];
-    if (items.length === 0) parts.push("We found no address and no transaction hash in this text. An address begins with 0x and has 40 more characters. Copy it from the app or the site the money was sent from, and paste it above.");
+    if (items.length === 0) parts.push("We found no address and no transaction hash in this text. An address begins with 0x and has 40 more characters; on Tron, with T and 33 more. Copy it from the app or the site the money was sent from, and paste it above.");
     else if (have) parts.push(`We will follow ${have}. Untick what the victim did not pay to.`);
     else parts.push("There is nothing yet that we can follow.");
     if (wrong) parts.push(`${count(wrong, "thing", "things")} cannot be used; below it stands why, and what to do.`);
     $("counts").textContent = parts.join(" ");
     $("usable").hidden = !have;
     $("better").hidden = !addresses || payments > 0;
-    const ends = good().filter(i => i.kind === "address").map(i => (i.seed.slice(0, 6) + i.seed.slice(-4)).toLowerCase());
+    const ends = good().filter(i => i.kind === "address").map(i => i.seed.slice(0, 6) + i.seed.slice(-4)).map(s => s.startsWith("0x") ? s.toLowerCase() : s);
     $("alike").hidden = new Set(ends).size === ends.length;
   };
 
