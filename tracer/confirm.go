@@ -100,11 +100,11 @@ func (c *confirming) ask(ctx context.Context, txs []common.Hash) error {
 	if err != nil {
 		return err
 	}
-	blind := make(map[uint64]bool) // blocks of which what moved inside is not read
-	for _, u := range ans.Unread {
-		blind[u.From] = true
-	}
-	c.judge(txs, ans.Transfers, func(t *Transfer) bool { return t.Kind == KindInternal && blind[t.Block] })
+	c.judge(txs, ans.Transfers, func(t *Transfer) bool {
+		return slices.ContainsFunc(ans.Unread, func(u Unread) bool {
+			return u.From <= t.Block && t.Block <= u.To && (u.Part == PartAll || u.Part == PartOf(t))
+		})
+	})
 	return nil
 }
 

@@ -33,6 +33,9 @@ func (s *Source) blindness() error {
 	return nil
 }
 
+// Blind reports whether no node of the chain shows native coin, as on Tron.
+func (s *Source) Blind() bool { return s.blindness() != nil }
+
 // hidden is what of a transaction a node of Tron does not tell.
 func hidden(x *tx) (us []tracer.Unread) {
 	wallets := []common.Address{x.From}

@@ -3,6 +3,7 @@ package indexsource
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -128,7 +129,7 @@ func (p *Planner) Notes() (notes []string) {
 		return notes
 	}
 	notes = append(notes, fmt.Sprintf("Transfers were looked up in %s, and at the node what is not found there.", strings.Join(p.Names(), ", then in ")))
-	if _, ok := p.node.(tracer.StateSource); ok {
+	if _, ok := p.node.(tracer.StateSource); ok && !p.blind() {
 		return append(notes, "What was found was compared with nonces and balances at the node; transfers that an indexer leaves out of tokens without a known value would not be noticed.")
 	}
 	return append(notes, "What an indexer leaves out would not be noticed: the node shows no old balances to compare with.")
@@ -142,9 +143,13 @@ func (p *Planner) BlockAt(ctx context.Context, time uint64) (uint64, error) {
 	return p.node.BlockAt(ctx, time)
 }
 
-// Transactions asks the node.
+// Transactions asks the node, and where that is blind for native coin, as nodes
+// of Tron are, the others.
 func (p *Planner) Transactions(ctx context.Context, txs []common.Hash, most int) (tracer.Answer, error) {
 	ans, err := p.node.Transactions(ctx, txs, most)
+	if err == nil && slices.ContainsFunc(ans.Unread, func(u tracer.Unread) bool { return u.Part == tracer.PartNative }) {
+		return p.fill(ctx, txs, most, ans)
+	}
 	if err == nil && len(ans.Unread) == 0 {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -153,6 +158,53 @@ func (p *Planner) Transactions(ctx context.Context, txs []common.Hash, most int)
 		}
 	}
 	return ans, err
+}
+
+// blind reports whether the node shows nothing of native coin, whatever block it
+// is asked for; then there is nothing to compare with.
+func (p *Planner) blind() bool {
+	b, ok := p.node.(interface{ Blind() bool })
+	return ok && b.Blind()
+}
+
+// fill adds to the node's answer about transactions what the others know of what
+// it could not read.
+func (p *Planner) fill(ctx context.Context, txs []common.Hash, most int, ans tracer.Answer) (tracer.Answer, error) {
+	pinned, err := p.node.Pin(ctx)
+	if err != nil {
+		return ans, err
+	}
+	usable, err := p.use(ctx, pinned)
+	if err != nil {
+		return ans, err
+	}
+	for i, s := range p.faster {
+		if !usable[i] {
+			continue
+		}
+		if most > 0 && ans.Requests >= most {
+			return ans, tracer.ErrBudget
+		}
+		more, err := s.Transactions(ctx, txs, max(most-ans.Requests, 0))
+		ans.Requests += more.Requests
+		if ctx.Err() != nil {
+			return ans, context.Cause(ctx)
+		}
+		if errors.Is(err, tracer.ErrBudget) {
+			return ans, err
+		}
+		if err != nil {
+			continue // it finds nothing by hash, or not these
+		}
+		for _, t := range more.Transfers {
+			if holds(ans.Unread, t.Block, tracer.PartOf(&t)) {
+				ans.Transfers = append(ans.Transfers, t)
+			}
+		}
+		ans.Unread = slices.DeleteFunc(ans.Unread, func(u tracer.Unread) bool { return !holds(more.Unread, u.From, u.Part) })
+	}
+	ans.Transfers = tracer.SortTransfers(ans.Transfers)
+	return ans, nil
 }
 
 // use reports whether a faster source may be used: it must know the node's
@@ -401,7 +453,7 @@ func (w *planning) doubts(ctx context.Context, asked []tracer.Span) (doubt []tra
 		ts = append(ts, f.Transfer)
 	}
 	ts = once(tracer.SortTransfers(ts))
-	if states, ok := w.node.(tracer.StateSource); ok {
+	if states, ok := w.node.(tracer.StateSource); ok && !w.blind() {
 		doubt, err = w.check(ctx, states, w.covered(asked, false), ts)
 	}
 	if b, ok := w.node.(balancer); ok && err == nil {
