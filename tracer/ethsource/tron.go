@@ -20,7 +20,7 @@ import (
 // and TransactionReceipt.)
 
 // errTron is why moves of TRX are not read from a node.
-var errTron = &nodeError{kind: kindMissing, text: "a node of Tron does not tell over JSON-RPC which transactions moved TRX, nor what they cost; TronGrid does"}
+var errTron = &nodeError{kind: kindMissing, text: "a node of Tron does not tell moves of TRX over JSON-RPC; TronGrid tells all but what contracts pay out"}
 
 const tronNote = "A node of Tron does not tell over JSON-RPC what moved in TRX, nor fees: these are read only where an indexer such as TronGrid is asked (--index trongrid)."
 
