@@ -146,7 +146,7 @@ func TestIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, _, alone := w.traced(t, devnet.NodeOptions{}, nil, "")
+	plain, _, _ := w.traced(t, devnet.NodeOptions{}, nil, "")
 	want := readReport(t, plain)
 	if got := count(want); got[""] != len(want.Transfers) || len(want.Transfers) < 10 {
 		t.Fatalf("from the node alone the transfers rest on %v", got)
@@ -154,7 +154,7 @@ func TestIndex(t *testing.T) {
 	// A node that shows old states and no logs but in short ranges, as most do:
 	// here an indexer saves the most.
 	narrow := devnet.NodeOptions{MaxRange: 500, MaxTraceRange: 500}
-	_, _, alone = w.traced(t, narrow, nil, "none")
+	_, _, alone := w.traced(t, narrow, nil, "none")
 	dir, _, with := w.traced(t, narrow, w.indexers(t, nil), "sqd")
 	r := readReport(t, dir)
 	if got, want := money(t, r), money(t, want); got != want {

@@ -154,7 +154,7 @@ func replay(ctx context.Context, dir string, m *report.Manifest, labelFiles, pri
 	if err == nil {
 		known := j.notes
 		j.read(src)
-		j.notes = append(j.notes, known...)
+		j.notes, j.about = append(j.notes, known...), run.Source
 		if !run.Endpoints {
 			j.endpoints = nil
 		}

@@ -214,7 +214,9 @@ func TestNothingNew(t *testing.T) {
 func TestFrozenStill(t *testing.T) {
 	asked, read := 0, 0
 	frozen := make(map[common.Address]bool)
-	s, id, _ := quietScene(t, devnet.NodeOptions{}, submitAll, func(src *ethsource.Source) tracer.Source { return behindSource{checkSource{src, &asked, &read, frozen}} })
+	s, id, _ := quietScene(t, devnet.NodeOptions{}, submitAll, func(src *ethsource.Source) tracer.Source {
+		return behindSource{checkSource{src, &asked, &read, frozen}}
+	})
 	look := func(reports int, says string) *Case {
 		t.Helper()
 		s.work()
