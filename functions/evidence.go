@@ -36,21 +36,22 @@ type stateRef struct {
 // A turnRun is what it takes to repeat a turn, beside its evidence, the state
 // that it went on from and the public data.
 type turnRun struct {
-	Case    string              `json:"case"`
-	Chain   string              `json:"chain"`
-	Seeds   []string            `json:"seeds"`
-	Options Options             `json:"options"`
-	Pinned  Pin                 `json:"pinned"`
-	Base    *Block              `json:"base,omitempty"` // the state is of an earlier run, up to here
-	Notes   []string            `json:"notes,omitempty"`
-	Quotes  bool                `json:"quotes,omitempty"` // prices were asked for
-	From    stateRef            `json:"from,omitzero"`
-	To      stateRef            `json:"to"`
-	Steps   int                 `json:"steps"`             // of the walk
-	Settled bool                `json:"settled,omitempty"` // after them
-	Cut     bool                `json:"cut,omitempty"`     // the deadline ended the last step
-	Report  bool                `json:"report,omitempty"`  // it ended in one
-	Asked   []evidence.Endpoint `json:"asked,omitempty"`   // where that was not one node
+	Case     string              `json:"case"`
+	Chain    string              `json:"chain"`
+	Seeds    []string            `json:"seeds"`
+	Options  Options             `json:"options"`
+	Pinned   Pin                 `json:"pinned"`
+	Base     *Block              `json:"base,omitempty"` // the state is of an earlier run, up to here
+	Notes    []string            `json:"notes,omitempty"`
+	Quotes   bool                `json:"quotes,omitempty"` // prices were asked for
+	From     stateRef            `json:"from,omitzero"`
+	To       stateRef            `json:"to"`
+	Steps    int                 `json:"steps"`              // of the walk
+	Settled  bool                `json:"settled,omitempty"`  // after them
+	Cut      bool                `json:"cut,omitempty"`      // the deadline ended the last step
+	Report   bool                `json:"report,omitempty"`   // it ended in one
+	Unlooked bool                `json:"unlooked,omitempty"` // the deadline ended the questions about what is not counted
+	Asked    []evidence.Endpoint `json:"asked,omitempty"`    // where that was not one node
 }
 
 func (c *Case) evidenceKey(s stateRef) string {
@@ -62,7 +63,7 @@ func (a *App) run(t *turn, state []byte, reported bool) turnRun {
 	c := t.c
 	r := turnRun{
 		Case: c.ID, Chain: c.Chain, Seeds: c.Seeds, Options: c.Options, Pinned: *c.Pinned, Base: c.Base, Notes: c.Notes,
-		Quotes: a.Quoters != nil, To: stateRef{c.Epoch + 1, hashBytes(state)}, Steps: t.steps, Settled: t.settled, Cut: t.cut, Report: reported,
+		Quotes: a.Quoters != nil, To: stateRef{c.Epoch + 1, hashBytes(state)}, Steps: t.steps, Settled: t.settled, Cut: t.cut, Report: reported, Unlooked: t.unlooked,
 	}
 	if p, ok := t.src.(planned); ok {
 		r.Asked = p.Asked()
@@ -268,7 +269,10 @@ func (r *repeat) turn(ctx context.Context, archive []byte, before stateRef, last
 	if t.src, err = r.open(ctx, t.chain, node, run.Pinned.tracer(), run.Asked); err != nil {
 		return missing(node, err)
 	}
-	return missing(node, r.again(ctx, t))
+	if err := r.again(ctx, t); err != nil || !run.Unlooked {
+		return missing(node, err)
+	}
+	return nil
 }
 
 // again does what the turn did.

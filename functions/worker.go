@@ -147,6 +147,7 @@ type turn struct {
 	steps    int    // of the walk
 	settled  bool   // after them
 	cut      bool   // the deadline ended the last of them
+	unlooked bool   // the deadline ended the questions about what is not counted
 	progress Progress
 }
 
@@ -573,6 +574,7 @@ func (a *App) bundle(ctx context.Context, t *turn, res *walk.Result) (*report.Re
 	last, cancel := a.toTheEnd(ctx)
 	defer cancel()
 	in.LookInto(last, src)
+	t.unlooked = slices.Contains(in.Notes, report.Unlooked)
 	slices.Sort(in.Notes)
 	in.Notes = slices.Compact(in.Notes)
 	rep, left := report.Settle(last, in)

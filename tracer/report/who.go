@@ -16,6 +16,10 @@ import (
 // Unfinished is the note of a report whose clusters rest on less than they could.
 const Unfinished = "Who acts as one could not be looked into to the end."
 
+// Unlooked is the note of a report whose source was interrupted before it said
+// all that there is to say of what is not counted.
+const Unlooked = "What is not counted could not be looked into to the end."
+
 // LookInto reads what the report says beside the money, as far as the walk's
 // budget of requests goes, and notes it where src or ctx ends that early: the whole
 // histories that the clusters and deposit addresses rest on, and to how many
@@ -37,7 +41,8 @@ func (in *Input) LookInto(ctx context.Context, src tracer.Source) {
 		_, err = in.Tokens.Ask(ctx, l.unlisted(), in.left())
 	}
 	if err != nil {
-		in.Notes = append(in.Notes, "What is not counted could not be looked into to the end.")
+		in.Tokens = token.NewBook(in.Walk.Chain, src, in.Walk.Pinned.Number) // all or nothing, so that it can be repeated
+		in.Notes = append(in.Notes, Unlooked)
 	}
 }
 

@@ -82,6 +82,9 @@ func (b *Background) Look(ctx context.Context, src tracer.Source, txs []common.H
 	}
 	ans, err := src.Transactions(ctx, txs, left)
 	b.Requests += ans.Requests
+	if err = cmp.Or(context.Cause(ctx), err); err != nil && !errors.Is(err, tracer.ErrBudget) {
+		return err
+	}
 	to := make(map[gift]map[common.Address]bool)
 	for i := range ans.Transfers {
 		t := &ans.Transfers[i]
@@ -95,10 +98,7 @@ func (b *Background) Look(ctx context.Context, src tracer.Source, txs []common.H
 	for g, wallets := range to {
 		b.crowd[g] = len(wallets)
 	}
-	if errors.Is(err, tracer.ErrBudget) {
-		err = nil
-	}
-	return cmp.Or(context.Cause(ctx), err)
+	return nil
 }
 
 // Receivers returns to how many wallets an asset came in a transaction that
