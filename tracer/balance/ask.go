@@ -110,7 +110,7 @@ func (a *asking) all(ctx context.Context, todo []need) error {
 	a.mu.Lock()
 	plain, multi := a.plain, a.multi
 	a.mu.Unlock()
-	first, _ := slices.BinarySearchFunc(todo, plain+1, func(n need, b uint64) int {
+	first, _ := slices.BinarySearchFunc(todo, plain, func(n need, b uint64) int {
 		if n.block < b {
 			return -1
 		}
@@ -124,7 +124,7 @@ func (a *asking) all(ctx context.Context, todo []need) error {
 			return err
 		}
 		a.mu.Lock()
-		gone := a.plain >= packed[last].block
+		gone := a.plain > packed[last].block
 		a.mu.Unlock()
 		if single = append(single, left...); gone {
 			single, packed = append(single, packed[:last]...), nil
@@ -171,7 +171,7 @@ func (a *asking) byMulticall(ctx context.Context, todo []need) (left []need, err
 		case r.Refusal != tracer.RefusedNot:
 			a.blame(r.Refusal)
 		case len(r.Data) == 0: // no contract
-			a.plain = max(a.plain, g[0].block)
+			a.plain = max(a.plain, g[0].block+1)
 			left = append(left, g...)
 		default:
 			parts, ok := unpack(r.Data, len(g)*len(a.assets))

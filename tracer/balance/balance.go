@@ -66,7 +66,7 @@ type Checker struct {
 
 	mu    sync.Mutex
 	seen  map[point][]holding // by asset
-	plain uint64              // Multicall3 is not there up to this block
+	plain uint64              // Multicall3 is not there before this block
 	multi bool                // it is there at some block
 }
 
@@ -168,7 +168,7 @@ func (c *Checker) Cost(claims []Claim) int {
 		for j < len(ends) && ends[j].block == ends[i].block {
 			j++
 		}
-		if ends[i].block > c.plain {
+		if ends[i].block >= c.plain {
 			n += (j - i + c.atOnce() - 1) / c.atOnce()
 		} else {
 			n += (j - i) * (len(c.assets) + 1)

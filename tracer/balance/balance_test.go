@@ -1,0 +1,188 @@
+package balance
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http/httptest"
+	"slices"
+	"testing"
+
+	"scamtrace/tracer"
+	"scamtrace/tracer/devnet"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/rpc"
+	"github.com/holiman/uint256"
+)
+
+// A client is a node of the built-in chain.
+type client struct {
+	t     *testing.T
+	c     *rpc.Client
+	calls int
+}
+
+func dial(t *testing.T, w *devnet.World, o devnet.NodeOptions) *client {
+	t.Helper()
+	srv := httptest.NewServer(devnet.NewNode(w, o))
+	t.Cleanup(srv.Close)
+	c, err := rpc.Dial(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return &client{t: t, c: c}
+}
+
+func (c *client) Calls(ctx context.Context, calls []tracer.Call, most int) ([]tracer.Reply, int, error) {
+	if most < len(calls) {
+		return nil, 0, tracer.ErrBudget
+	}
+	out := make([]tracer.Reply, len(calls))
+	for i, q := range calls {
+		var data hexutil.Bytes
+		err := c.c.CallContext(ctx, &data, "eth_call", map[string]any{"to": q.To, "data": hexutil.Bytes(q.Data)}, hexutil.EncodeUint64(q.Block))
+		if err != nil {
+			out[i].Refusal = tracer.RefusedGone
+		}
+		out[i].Data = data
+	}
+	c.calls += len(calls)
+	return out, len(calls), ctx.Err()
+}
+
+func (c *client) States(ctx context.Context, wallets []common.Address, blocks []uint64, most int) ([]uint64, []uint256.Int, int, error) {
+	balances := make([]uint256.Int, len(wallets))
+	for i := range wallets {
+		var b hexutil.U256
+		if err := c.c.CallContext(ctx, &b, "eth_getBalance", wallets[i], hexutil.EncodeUint64(blocks[i])); err != nil {
+			return nil, nil, i, err
+		}
+		balances[i] = uint256.Int(b)
+	}
+	c.calls += 2 * len(wallets)
+	return make([]uint64, len(wallets)), balances, 2 * len(wallets), nil
+}
+
+// TestCheck takes transfers away, changes and invents some, and wants each of
+// these found, in its block, and nothing else.
+func TestCheck(t *testing.T) {
+	w := devnet.Generate(devnet.Config{Days: 7, Transfers: 4000, Victims: 2, Syndicates: 1, Noise: 60})
+	chain := devnet.Chain()
+	truth := w.Transfers()
+	var claims []Claim
+	seen := make(map[common.Address]bool)
+	for i := range truth {
+		if x := &truth[i]; !seen[x.From] && i%3 == 0 {
+			seen[x.From] = true
+			claims = append(claims, Claim{tracer.Span{Wallet: x.From, To: w.Head()}, true, true})
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		node devnet.NodeOptions
+	}{{"Multicall3", devnet.NodeOptions{}}, {"single calls", devnet.NodeOptions{NoMulticall: true}}} {
+		t.Run(tt.name, func(t *testing.T) {
+			node := dial(t, w, tt.node)
+			c := New(chain)
+			cost := c.Cost(claims)
+			wrong, unchecked, spent, err := c.Check(t.Context(), node, claims, 1e6, truth)
+			if err != nil || len(wrong) > 0 || len(unchecked) > 0 || spent != node.calls {
+				t.Fatalf("the truth is wrong: %v, unchecked %v; %d calls, %d said; %v", wrong, unchecked, node.calls, spent, err)
+			}
+			if !tt.node.NoMulticall && (spent != cost || spent > 8) {
+				t.Errorf("%d calls, want %d, which is a few", spent, cost)
+			}
+			t.Logf("%d claims, %d calls", len(claims), spent)
+
+			rng := rand.New(rand.NewPCG(1, 1))
+			told := slices.Clone(truth)
+			type place struct {
+				tracer.Span
+				asset tracer.Asset
+			}
+			want := make(map[place]bool)
+			of := func(a common.Address, x *tracer.Transfer) {
+				_, token := chain.Token(tracer.TokenOf(chain.ID, a))
+				if seen[a] && !token && a != (common.Address{}) {
+					want[place{tracer.Span{Wallet: a, From: x.Block, To: x.Block}, x.Asset}] = true
+				}
+			}
+			var kept []tracer.Transfer
+			for i := range told {
+				x := told[i]
+				if chain.Known(x.Asset) && x.Counts() && x.Block > 0 && rng.IntN(200) == 0 {
+					of(x.From, &x)
+					if x.Kind != tracer.KindFee {
+						of(x.To, &x)
+					}
+					if rng.IntN(2) == 0 {
+						continue
+					}
+					x.Amount.AddUint64(&x.Amount, 1)
+				}
+				kept = append(kept, x)
+			}
+			wrong, _, spent, err = c.Check(t.Context(), node, claims, 1e6, kept)
+			if err != nil || spent > 0 || len(wrong) == 0 {
+				t.Fatalf("%d mismatches, %d calls for what is known, %v", len(wrong), spent, err)
+			}
+			wrong, _, err = c.Narrow(t.Context(), node, wrong, kept, 1, 1e6)
+			if err != nil || len(wrong) != len(want) {
+				t.Errorf("%d mismatches, want %d; %v", len(wrong), len(want), err)
+			}
+			for _, m := range wrong {
+				if !want[place{m.Span, m.Asset}] {
+					t.Errorf("nothing was changed: %v %s %s", m.Span, m.Asset, m.Missing.String())
+				}
+			}
+
+			// With no calls left nothing is narrowed, and nothing is lost.
+			fresh := New(chain)
+			if _, unchecked, spent, err := fresh.Check(t.Context(), node, claims, 3, truth); err != nil || spent > 3 || len(unchecked) == 0 || unchecked[0].Reason != tracer.ReasonBudget {
+				t.Errorf("with three calls: %d unchecked, %d calls, %v", len(unchecked), spent, err)
+			}
+		})
+	}
+
+	gone := dial(t, w, devnet.NodeOptions{NoArchive: true})
+	wrong, unchecked, _, err := New(chain).Check(t.Context(), gone, claims, 1e6, truth)
+	if err != nil || len(wrong) > 0 || len(unchecked) == 0 || unchecked[0].Reason != tracer.ReasonSource || unchecked[0].Detail != "the endpoint does not keep states that old" {
+		t.Errorf("a node without old states: %d wrong, %d unchecked, %v", len(wrong), len(unchecked), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, _, err := New(chain).Check(ctx, gone, claims, 1e6, truth); !errors.Is(err, context.Canceled) {
+		t.Errorf("when it is over: %v", err)
+	}
+}
+
+// FuzzUnpack reads what a node says that Multicall3 answers.
+func FuzzUnpack(f *testing.F) {
+	one := func(words ...uint64) (b []byte) {
+		for _, v := range words {
+			w := uint256.NewInt(v).Bytes32()
+			b = append(b, w[:]...)
+		}
+		return b
+	}
+	good := one(32, 2, 64, 192, 1, 64, 32, 7, 0, 64, 0)
+	f.Add(good, 2)
+	f.Add(one(32, 1, 32, 1, 64, 1<<63), 1)
+	f.Add(one(1<<63, 1), 1)
+	f.Add([]byte{}, 0)
+	f.Fuzz(func(t *testing.T, b []byte, n int) {
+		if n < 0 || n > 1000 {
+			return
+		}
+		got, ok := unpack(b, n)
+		if ok != (got != nil) && n > 0 || ok && len(got) != n {
+			t.Errorf("unpack(%x, %d) = %v, %v", b, n, got, ok)
+		}
+		if slices.Equal(b, good) && n == 2 && (!ok || !got[0].known || got[0].amount.Uint64() != 7 || got[1].known) {
+			t.Errorf("unpack(good) = %v, %v", got, ok)
+		}
+	})
+}
