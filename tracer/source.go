@@ -78,7 +78,8 @@ type Unread struct {
 // An Answer is what a source found. Coverage is told by what is missing:
 // whatever was asked, up to the pinned block, and is not in Unread is covered,
 // by wallet, part and block; there, no transfer in the answer means no transfer
-// on the chain.
+// on the chain. No list of what is covered stands beside it, because whoever
+// asks has the spans, and two lists could contradict each other.
 type Answer struct {
 	// Transfers are in chain order, each once. Beside the transfers of the
 	// wallets they may hold others of the same transactions.

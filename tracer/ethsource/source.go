@@ -11,7 +11,9 @@
 //
 // What it promises: an answer covers what was asked, or says what it does not
 // cover; a node that refuses is asked for less, one that fails is asked again,
-// and neither is ever taken for "nothing moved"; an answer that cannot be
+// and neither is ever taken for "nothing moved"; what a node leaves out or
+// changes is told by the wallets' balances, where it keeps old ones, mended
+// from receipts and traces, or reported; an answer that cannot be
 // right is refused; nothing moves twice, whichever way it is told, and nothing
 // that was reverted moves; the same answers with one read at a time or with
 // many, up to the same block where a budget ends them; and no error holds the
