@@ -1,26 +1,14 @@
 package balance
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"slices"
 
 	"scamtrace/tracer"
+	"scamtrace/tracer/abi"
 
 	"github.com/ethereum/go-ethereum/common"
-)
-
-// multicall is where Multicall3 is, on most chains (github.com/mds1/multicall3).
-var multicall = common.HexToAddress("0xcA11bde05977b3631167028862bE2a173976CA11")
-
-// The functions that are called: the first four bytes of keccak256 of their
-// signatures.
-var (
-	selAggregate  = []byte{0x82, 0xad, 0x56, 0xcb} // aggregate3((address,bool,bytes)[])
-	selEthBalance = []byte{0x4d, 0x23, 0x01, 0xcc} // getEthBalance(address)
-	selBalanceOf  = []byte{0x70, 0xa0, 0x82, 0x31} // balanceOf(address)
 )
 
 const (
@@ -155,7 +143,7 @@ func (a *asking) byMulticall(ctx context.Context, todo []need) (left []need, err
 	}
 	calls := make([]tracer.Call, len(groups))
 	for i, g := range groups {
-		calls[i] = tracer.Call{To: multicall, Data: a.pack(g), Block: g[0].block}
+		calls[i] = a.pack(g)
 	}
 	replies, err := a.calls(ctx, calls)
 	if err != nil {
@@ -174,14 +162,20 @@ func (a *asking) byMulticall(ctx context.Context, todo []need) (left []need, err
 			a.plain = max(a.plain, g[0].block+1)
 			left = append(left, g...)
 		default:
-			parts, ok := unpack(r.Data, len(g)*len(a.assets))
+			parts, ok := abi.Results(r.Data, len(g)*len(a.assets))
 			if !ok {
 				a.because(cause{tracer.ReasonSource, "the endpoint's answer to a question for balances is not usable"})
 				continue
 			}
 			a.multi = true
 			for k, n := range g {
-				a.got[n.point] = slices.Clone(parts[k*len(a.assets) : (k+1)*len(a.assets)])
+				h := make([]holding, len(a.assets))
+				for i, part := range parts[k*len(h) : (k+1)*len(h)] {
+					if part.OK {
+						h[i] = amount(part.Data)
+					}
+				}
+				a.got[n.point] = h
 			}
 		}
 	}
@@ -193,7 +187,7 @@ func (a *asking) bySingle(ctx context.Context, todo []need) error {
 	var calls []tracer.Call
 	for _, n := range todo {
 		for _, asset := range a.assets[1:] {
-			calls = append(calls, tracer.Call{To: asset.Token, Data: ask(selBalanceOf, n.wallet), Block: n.block})
+			calls = append(calls, abi.Balance(asset, n.wallet, n.block))
 		}
 	}
 	replies, err := a.calls(ctx, calls)
@@ -316,10 +310,6 @@ func (a *asking) blame(r tracer.Refusal) {
 	a.because(cause{tracer.ReasonSource, text})
 }
 
-func ask(selector []byte, w common.Address) []byte {
-	return append(slices.Clone(selector), common.LeftPadBytes(w[:], 32)...)
-}
-
 // amount reads a balance. Where a token did not exist yet, nobody had any.
 func amount(b []byte) (h holding) {
 	if len(b) == 0 || len(b) == 32 {
@@ -329,66 +319,13 @@ func amount(b []byte) (h holding) {
 	return h
 }
 
-// pack asks for all assets of wallets. Each question has 36 bytes of calldata,
-// so that they all are of one size.
-func (a *asking) pack(g []need) []byte {
-	const size = 6 * 32
-	n := len(g) * len(a.assets)
-	b := make([]byte, 0, 4+64+n*(32+size))
-	word := func(v uint64) { b = binary.BigEndian.AppendUint64(append(b, make([]byte, 24)...), v) }
-	b = append(b, selAggregate...)
-	word(32)
-	word(uint64(n))
-	for i := range n {
-		word(uint64(32*n + size*i))
-	}
-	for _, p := range g {
+// pack asks for all assets of wallets at the end of a block.
+func (a *asking) pack(g []need) tracer.Call {
+	var calls []tracer.Call
+	for _, n := range g {
 		for _, asset := range a.assets {
-			to, selector := asset.Token, selBalanceOf
-			if asset.Kind == tracer.Native {
-				to, selector = multicall, selEthBalance
-			}
-			b = append(b, common.LeftPadBytes(to[:], 32)...)
-			word(1) // it may fail
-			word(96)
-			word(36)
-			b = append(append(b, ask(selector, p.wallet)...), make([]byte, 28)...)
+			calls = append(calls, abi.Balance(asset, n.wallet, n.block))
 		}
 	}
-	return b
-}
-
-// unpack reads n results of aggregate3.
-func unpack(b []byte, n int) ([]holding, bool) {
-	num := func(at uint64) (uint64, bool) {
-		if at > uint64(len(b)) || uint64(len(b))-at < 32 || !bytes.Equal(b[at:at+24], make([]byte, 24)) {
-			return 0, false
-		}
-		return binary.BigEndian.Uint64(b[at+24 : at+32]), true
-	}
-	// Sums of places cannot overflow: each is at most the answer's length.
-	place := func(base, at uint64) (uint64, bool) {
-		v, ok := num(at)
-		return base + v, ok && v <= uint64(len(b))
-	}
-	list, ok := place(0, 0)
-	count, ok2 := num(list)
-	if !ok || !ok2 || count != uint64(n) {
-		return nil, false
-	}
-	list += 32
-	out := make([]holding, n)
-	for i := range out {
-		at, ok := place(list, list+uint64(32*i))
-		done, ok1 := num(at)
-		data, ok2 := place(at, at+32)
-		size, ok3 := num(data)
-		if !ok || !ok1 || !ok2 || !ok3 || done > 1 || size > uint64(len(b))-data-32 {
-			return nil, false
-		}
-		if done == 1 {
-			out[i] = amount(b[data+32 : data+32+size])
-		}
-	}
-	return out, true
+	return abi.Aggregate(calls, g[0].block)
 }

@@ -1,24 +1,16 @@
 package ethsource
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"slices"
+
+	"scamtrace/tracer"
+	"scamtrace/tracer/abi"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/rpc"
 	"github.com/holiman/uint256"
-)
-
-// multicall is where Multicall3 is, on most chains (github.com/mds1/multicall).
-var multicall = common.HexToAddress("0xcA11bde05977b3631167028862bE2a173976CA11")
-
-// Its functions: the first four bytes of keccak256 of their signatures.
-var (
-	callAggregate  = []byte{0x82, 0xad, 0x56, 0xcb} // aggregate3((address,bool,bytes)[])
-	callEthBalance = []byte{0x4d, 0x23, 0x01, 0xcc} // getEthBalance(address)
 )
 
 // mostBalances is how many balances are asked for in one call: each takes some
@@ -47,7 +39,12 @@ func (s *Source) holdings(ctx context.Context, p *purse, wallets []common.Addres
 	parts := slices.Collect(slices.Chunk(wallets, mostBalances))
 	packed := make([]hexutil.Bytes, len(parts))
 	for i, part := range parts {
-		calls = append(calls, rpc.BatchElem{Method: "eth_call", Args: []any{map[string]any{"to": multicall, "data": hexutil.Bytes(packBalances(part))}, at}, Result: &packed[i]})
+		var each []tracer.Call
+		for _, w := range part {
+			each = append(each, abi.Balance(tracer.NativeOf(s.chain.ID), w, s.pinned.Number))
+		}
+		c := abi.Aggregate(each, s.pinned.Number)
+		calls = append(calls, rpc.BatchElem{Method: "eth_call", Args: []any{map[string]any{"to": c.To, "data": hexutil.Bytes(c.Data)}, at}, Result: &packed[i]})
 	}
 	out := make([]uint256.Int, 0, len(wallets))
 	err := s.c.all(ctx, p, calls)
@@ -55,12 +52,14 @@ func (s *Source) holdings(ctx context.Context, p *purse, wallets []common.Addres
 		return nil, err
 	}
 	for i, part := range parts {
-		got, ok := unpackBalances(packed[i], len(part))
-		if !ok || err != nil {
+		got, ok := abi.Results(packed[i], len(part))
+		if !ok || err != nil || slices.ContainsFunc(got, func(r abi.Result) bool { return !r.OK || len(r.Data) != 32 }) {
 			out = out[:0]
 			break
 		}
-		out = append(out, got...)
+		for _, r := range got {
+			out = append(out, *new(uint256.Int).SetBytes32(r.Data))
+		}
 	}
 	if len(out) == len(wallets) {
 		return out, nil
@@ -78,46 +77,6 @@ func (s *Source) holdings(ctx context.Context, p *purse, wallets []common.Addres
 		out[i] = uint256.Int(*sums[i])
 		return nil
 	})
-}
-
-// word is a word of the ABI that holds a number.
-func word(n int) []byte {
-	var w [32]byte
-	binary.BigEndian.PutUint64(w[24:], uint64(n))
-	return w[:]
-}
-
-// packBalances asks Multicall3 for the balances of wallets.
-func packBalances(wallets []common.Address) []byte {
-	const size = 6 * 32 // of the question for one wallet
-	b := slices.Concat(callAggregate, word(32), word(len(wallets)))
-	for i := range wallets {
-		b = append(b, word(32*len(wallets)+size*i)...)
-	}
-	for _, w := range wallets {
-		b = append(b, common.LeftPadBytes(multicall[:], 32)...)
-		b = append(append(append(b, word(0)...), word(3*32)...), word(4+32)...)
-		b = append(append(append(b, callEthBalance...), common.LeftPadBytes(w[:], 32)...), make([]byte, 28)...)
-	}
-	return b
-}
-
-// unpackBalances reads the answer, which has exactly one form.
-func unpackBalances(b []byte, n int) ([]uint256.Int, bool) {
-	const size = 4 * 32 // of the answer for one wallet
-	if len(b) != 2*32+n*(32+size) || !bytes.Equal(b[:64], append(word(32), word(n)...)) {
-		return nil, false
-	}
-	heads, b := b[64:64+32*n], b[64+32*n:]
-	out := make([]uint256.Int, n)
-	good := slices.Concat(word(1), word(64), word(32))
-	for i := range out {
-		if !bytes.Equal(heads[32*i:32*i+32], word(32*n+size*i)) || !bytes.Equal(b[size*i:size*i+96], good) {
-			return nil, false
-		}
-		out[i].SetBytes32(b[size*i+96 : size*i+128])
-	}
-	return out, true
 }
 
 // has reports whether a purse of its own holds n calls.

@@ -24,6 +24,7 @@ import (
 	"slices"
 
 	"scamtrace/tracer"
+	"scamtrace/tracer/abi"
 
 	"github.com/ethereum/go-ethereum/common"
 )
@@ -175,15 +176,15 @@ func (q *inquiry) aggregate(ctx context.Context, parts []part) error {
 	for i, p := range parts {
 		calls[i] = tracer.Call{To: p.of, Data: questions[p.which]}
 	}
-	replies, err := q.calls(ctx, []tracer.Call{{To: Multicall3, Data: encodeAll(calls)}})
+	replies, err := q.calls(ctx, []tracer.Call{abi.Aggregate(calls, q.block)})
 	if err != nil {
 		return err
 	}
 	if r := replies[0]; r.Refusal == tracer.RefusedNot {
-		answers, ok := decodeAll(r.Data, len(parts))
+		answers, ok := abi.Results(r.Data, len(parts))
 		q.noOther = !ok
 		for i, a := range answers {
-			parts[i].answer, parts[i].done = a.data, a.ok && len(a.data) > 0
+			parts[i].answer, parts[i].done = a.Data, a.OK && len(a.Data) > 0
 		}
 		return nil
 	}

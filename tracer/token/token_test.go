@@ -5,20 +5,22 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/big"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"scamtrace/tracer"
+	"scamtrace/tracer/abi"
 
-	"github.com/ethereum/go-ethereum/accounts/abi"
+	geth "github.com/ethereum/go-ethereum/accounts/abi"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/google/go-cmp/cmp"
 )
 
 // The tests encode and decode with go-ethereum's abi, which the package does not.
-var aggregate3 = func() abi.Method {
-	a, err := abi.JSON(strings.NewReader(`[{"type":"function","name":"aggregate3","stateMutability":"payable",
+var aggregate3 = func() geth.Method {
+	a, err := geth.JSON(strings.NewReader(`[{"type":"function","name":"aggregate3","stateMutability":"payable",
 		"inputs":[{"name":"calls","type":"tuple[]","components":[{"name":"target","type":"address"},{"name":"allowFailure","type":"bool"},{"name":"callData","type":"bytes"}]}],
 		"outputs":[{"name":"returnData","type":"tuple[]","components":[{"name":"success","type":"bool"},{"name":"returnData","type":"bytes"}]}]}]`))
 	if err != nil {
@@ -27,12 +29,12 @@ var aggregate3 = func() abi.Method {
 	return a.Methods["aggregate3"]
 }()
 
-var stringArgs = func() abi.Arguments {
-	t, err := abi.NewType("string", "", nil)
+var stringArgs = func() geth.Arguments {
+	t, err := geth.NewType("string", "", nil)
 	if err != nil {
 		panic(err)
 	}
-	return abi.Arguments{{Type: t}}
+	return geth.Arguments{{Type: t}}
 }()
 
 func text(s string) []byte {
@@ -44,6 +46,8 @@ func text(s string) []byte {
 }
 
 func short(s string) []byte { return common.RightPadBytes([]byte(s), 32) }
+
+func word(n int64) []byte { return common.LeftPadBytes(big.NewInt(n).Bytes(), 32) }
 
 func numeric(n byte) []byte { return common.LeftPadBytes([]byte{n}, 32) }
 
@@ -90,7 +94,7 @@ func (c *chain) Calls(ctx context.Context, calls []tracer.Call, most int) ([]tra
 			out[i].Refusal = c.refusal
 		case q.Block < c.kept:
 			out[i].Refusal = tracer.RefusedGone
-		case q.To == Multicall3:
+		case q.To == abi.Multicall3:
 			out[i] = c.all(q.Data)
 		default:
 			out[i] = c.one(q.To, q.Data)
@@ -448,24 +452,15 @@ func TestConfusables(t *testing.T) {
 	}
 }
 
-// FuzzClaims decodes any answer: nothing breaks, what comes out is short and safe,
-// and what Multicall3 would return is read as go-ethereum reads it.
+// FuzzClaims decodes any answer: nothing breaks, and what comes out is short and
+// safe.
 func FuzzClaims(f *testing.F) {
 	for _, o := range odd {
 		if o.is != nil && len(o.is(0)) < 1000 {
-			f.Add(o.is(0), 3)
+			f.Add(o.is(0))
 		}
 	}
-	results := []struct {
-		Success    bool
-		ReturnData []byte
-	}{{true, text("USDT")}, {false, nil}, {true, numeric(6)}}
-	b, err := aggregate3.Outputs.Pack(results)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b, 3)
-	f.Fuzz(func(t *testing.T, b []byte, n int) {
+	f.Fuzz(func(t *testing.T, b []byte) {
 		s := decodeText(b)
 		if len(s) > MostText || !utf8.ValidString(s) || s != tracer.CleanText(s, MostText) {
 			t.Errorf("decodeText(%x) = %q", b, s)
@@ -473,26 +468,6 @@ func FuzzClaims(f *testing.F) {
 		fold(s)
 		if d, ok := decodeDecimals(b); ok && d > MostDecimals {
 			t.Errorf("decodeDecimals(%x) = %d", b, d)
-		}
-		n &= 7
-		answers, ok := decodeAll(b, n)
-		values, err := aggregate3.Outputs.Unpack(b)
-		if !ok || err != nil {
-			return // each is stricter than the other somewhere
-		}
-		var want struct {
-			ReturnData []struct {
-				Success    bool
-				ReturnData []byte
-			}
-		}
-		if err := aggregate3.Outputs.Copy(&want, values); err != nil || len(want.ReturnData) != n {
-			t.Fatalf("decodeAll(%x, %d) reads %d answers, abi %d, %v", b, n, len(answers), len(want.ReturnData), err)
-		}
-		for i, a := range answers {
-			if w := want.ReturnData[i]; a.ok != w.Success || !bytes.Equal(a.data, w.ReturnData) {
-				t.Errorf("answer %d of %x is %v %x, abi says %v %x", i, b, a.ok, a.data, w.Success, w.ReturnData)
-			}
 		}
 	})
 }
