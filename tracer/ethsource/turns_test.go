@@ -149,6 +149,13 @@ func TestTurns(t *testing.T) {
 				}
 			}
 		}, nil, "does not fit together"},
+		{"logs of what strangers sent are left out", func(s *stage) {
+			s.lie = func(c call, a *call) {
+				if c.Method == "eth_getLogs" {
+					a.Result = json.RawMessage("[]")
+				}
+			}
+		}, nil, ""}, // the balances tell, and where to look
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b, node, sc := simulate(t, 1<<60)
@@ -167,6 +174,9 @@ func TestTurns(t *testing.T) {
 				t.Fatal(err)
 			}
 			q := sc.wallets(true)
+			if strings.Contains(tt.name, "strangers") { // to somebody who never sent anything
+				q.Spans = []tracer.Span{{Wallet: common.HexToAddress("0x5ca3e5"), To: 1 << 40}}
+			}
 			p.turn = func() {}
 			honest, err := src.Transfers(t.Context(), q)
 			if err != nil {
