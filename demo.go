@@ -40,7 +40,7 @@ func demoCommand() *cobra.Command {
 				return err
 			}
 			defer j.recorder.Close()
-			src, err := ethsource.Open(cmd.Context(), j.chain, url, ethsource.Options{Wrap: j.recorder.Wrap})
+			src, err := ethsource.Open(cmd.Context(), j.chain, url, ethsource.Options{Wrap: j.recorder.WrapNode})
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 
 	"scamtrace/functions/nodes"
 	"scamtrace/tracer"
+	"scamtrace/tracer/ethsource"
 	"scamtrace/tracer/indexsource"
 )
 
@@ -18,10 +19,10 @@ type wrapAt = func(base *url.URL, key string, next http.RoundTripper) http.Round
 
 // choose returns the indexers that --index names, or those that are asked
 // unless it does; each has the chain and what it needs.
-func (f *sourceFlags) choose(ctx context.Context, chain tracer.Chain) ([]indexsource.Index, error) {
+func (f *sourceFlags) choose(ctx context.Context, chain tracer.Chain, rpc []ethsource.Endpoint) ([]indexsource.Index, error) {
 	names := f.index
 	if len(names) == 0 {
-		names = indexsource.Default(chain, f.rpc)
+		names = nodes.Default(chain, rpc)
 	}
 	list, err := indexsource.Choose(names, environment(ctx))
 	if err != nil {
@@ -38,7 +39,7 @@ func (f *sourceFlags) choose(ctx context.Context, chain tracer.Chain) ([]indexso
 // read says what is read: a node, or one with indexers before it.
 func (r *reading) read(src tracer.Source) {
 	r.source, r.about = src, "a JSON-RPC node"
-	if p, ok := src.(*nodes.Planned); ok {
+	if p, ok := src.(interface{ About() string }); ok {
 		r.about = p.About()
 	}
 	if n, ok := src.(interface{ Notes() []string }); ok {

@@ -43,14 +43,14 @@ type rerun struct {
 	Reference string              `json:"reference,omitempty"`
 	Source    string              `json:"source"`
 	Endpoints bool                `json:"endpoints,omitempty"` // the report names them
-	Asked     []evidence.Endpoint `json:"asked,omitempty"`     // where that was not one node
+	Asked     []evidence.Endpoint `json:"asked,omitempty"`     // as the source says
 }
 
 // evidence writes down what the report rests on.
 func (j *job) evidence() (report.NamedFile, error) {
 	run := rerun{Chain: j.chain.ID, Policy: j.policy.String(), Since: j.since, Until: j.until, Limits: j.limits, Unseen: j.unseen, Prove: j.prove,
 		Reference: j.reference, Source: j.about, Endpoints: len(j.endpoints) > 0}
-	if p, ok := j.source.(*nodes.Planned); ok {
+	if p, ok := j.source.(interface{ Asked() []evidence.Endpoint }); ok {
 		run.Asked = p.Asked()
 	}
 	for _, s := range j.seeds {

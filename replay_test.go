@@ -273,7 +273,7 @@ func TestReplayNodes(t *testing.T) {
 			if tt.change != nil {
 				tt.change(j)
 			}
-			src, err := ethsource.Open(t.Context(), j.chain, srv.URL+"/v2/secret-key", ethsource.Options{Wrap: j.recorder.Wrap, Recorded: true}) // waits for nothing
+			src, err := ethsource.Open(t.Context(), j.chain, srv.URL+"/v2/secret-key", ethsource.Options{Wrap: j.recorder.WrapNode, Recorded: true}) // waits for nothing
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -342,7 +342,7 @@ func BenchmarkRecord(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			j := trace(b, srv.URL, ethsource.Options{Wrap: r.Wrap})
+			j := trace(b, srv.URL, ethsource.Options{Wrap: r.WrapNode})
 			j.recorder = r
 			f, err := j.evidence()
 			if err != nil {
@@ -359,7 +359,7 @@ func BenchmarkRecord(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			trace(b, "http://127.0.0.1", ethsource.Options{Wrap: node.Wrap, Recorded: true})
+			trace(b, "http://127.0.0.1", ethsource.Options{Wrap: node.WrapNode, Recorded: true})
 			node.Close()
 		}
 	})

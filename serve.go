@@ -52,7 +52,7 @@ func serveCommand() *cobra.Command {
 	fs := cmd.Flags()
 	fs.StringVar(&s.addr, "addr", "127.0.0.1:8080", "the `ADDRESS` to listen at")
 	fs.StringVar(&s.data, "data", "scamtrace-data", "the `FOLDER`, or s3://BUCKET, that everything is kept in")
-	fs.StringSliceVar(&s.rpc, "rpc", nil, "endpoints of nodes: `CHAIN=URL`, or the URL of one of Ethereum")
+	fs.StringArrayVar(&s.rpc, "rpc", nil, "endpoints of nodes: `CHAIN=URL`, or the URL of one of Ethereum; of several of a chain CHAIN=archive=URL\nis asked for old states and CHAIN=trace=URL for what contracts did")
 	fs.StringSliceVar(&s.index, "index", nil, "indexers to ask before the nodes, of chains that they have: sqd, etherscan, blockscout, alchemy, trongrid,\n"+
 		"or none. They learn which wallets are looked at. Keys stand in the environment, as\n"+
 		"SCAMTRACE_ETHERSCAN_KEY and so on (default: sqd, but not for a node on this machine or in a private network)")

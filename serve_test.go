@@ -352,7 +352,7 @@ func TestServe(t *testing.T) {
 		{nil, exitFailed, "another scamtrace is using it"},
 		{[]string{"--addr", "0.0.0.0:0"}, exitUsage, "--issuer"},
 		{[]string{"--addr", "nonsense"}, exitUsage, "127.0.0.1:8080"},
-		{[]string{"--rpc", "SECRETKEY"}, exitUsage, "ethereum=https"},
+		{[]string{"--rpc", "SECRETKEY"}, exitUsage, "bsc=https"},
 		{[]string{"--issuer", "https://issuer.example"}, exitUsage, "--audience"},
 		{[]string{"--workers", "0"}, exitUsage, "--workers"},
 		{[]string{"extra"}, exitUsage, ""},

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"scamtrace/functions/nodes"
 	"scamtrace/tracer"
@@ -22,19 +23,20 @@ import (
 
 // sourceFlags are the flags of commands that read a chain.
 type sourceFlags struct {
-	chain, rpc string
-	rate       float64
-	files      []string
-	index      []string
-	wrap       func(http.RoundTripper) http.RoundTripper // what requests go through; no flag
-	wrapAt     wrapAt                                    // those to indexers; no flag
+	chain  string
+	rpc    []string
+	rate   float64
+	files  []string
+	index  []string
+	wrap   func(string, http.RoundTripper) http.RoundTripper // what requests to a node go through; no flag
+	wrapAt wrapAt                                            // those to indexers; no flag
 }
 
 func (f *sourceFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.chain, "chain", "ethereum", "the chain: its name, or the number of any EVM chain")
-	fs.StringVar(&f.rpc, "rpc", "", "the `URL` of a node's JSON-RPC endpoint")
-	fs.Float64Var(&f.rate, "rate", 0, "calls a second that the endpoint allows (default: as fast as it answers)")
+	fs.StringArrayVar(&f.rpc, "rpc", nil, "the `URL` of a node's JSON-RPC endpoint; several make a pool, of which archive=URL is asked for old states\nand trace=URL for what contracts did")
+	fs.Float64Var(&f.rate, "rate", 0, "calls a second that each endpoint allows (default: as fast as it answers)")
 	fs.StringSliceVar(&f.index, "index", nil, "indexers to ask before the node, the first first: sqd, etherscan, blockscout, alchemy, trongrid, or none.\n"+
 		"They are fast, and they learn which wallets are looked at. Keys stand in the environment, as\n"+
 		"SCAMTRACE_ETHERSCAN_KEY and so on (default: sqd, where it has the chain and the node is not on this\nmachine or in a private network)")
@@ -45,7 +47,9 @@ func (f *sourceFlags) add(cmd *cobra.Command) {
 type reading struct {
 	chain  tracer.Chain
 	source tracer.Source
-	about  string // the source, in words
+	about  string            // the source, in words
+	node   *ethsource.Source // nil: no node is read
+	cache  *cache            // of what is learnt of nodes
 	// endpoints are the URLs of the source, with their keys.
 	endpoints []string
 	notes     []string // what the source had to leave out, in sentences
@@ -67,7 +71,7 @@ func (f *sourceFlags) open(ctx context.Context) (r reading, err error) {
 	switch {
 	case f.rate < 0:
 		return r, usage("--rate: calls a second cannot be negative")
-	case len(f.files) > 0 && f.rpc != "":
+	case len(f.files) > 0 && len(f.rpc) > 0:
 		return r, usage("--transfers and --rpc: name files or a node, not both")
 	case len(f.files) > 0 && len(f.index) > 0 && f.index[0] != indexsource.None:
 		return r, usage("--transfers and --index: files are all that is read")
@@ -78,18 +82,26 @@ func (f *sourceFlags) open(ctx context.Context) (r reading, err error) {
 		}
 		r.source, r.about, r.notes = src, "exported files", src.Notes()
 		return r, nil
-	case f.rpc == "":
+	case len(f.rpc) == 0:
 		return r, usage("name the endpoint of a node of %s with --rpc or in SCAMTRACE_RPC, or files with --transfers", r.chain.Title)
 	}
-	list, err := f.choose(ctx, r.chain)
+	rpc, err := ethsource.ParseEndpoints(f.rpc...)
+	if err != nil {
+		return r, usage("--rpc: %s", strings.TrimPrefix(err.Error(), tracer.ErrUsage.Error()+": "))
+	}
+	if rpc = ethsource.EndpointsOf(r.chain.Name, rpc); len(rpc) == 0 {
+		return r, usage("--rpc: no endpoint is one of %s", r.chain.Title)
+	}
+	list, err := f.choose(ctx, r.chain, rpc)
 	if err != nil {
 		return r, err
 	}
-	src, err := ethsource.Open(ctx, r.chain, f.rpc, ethsource.Options{Rate: f.rate, Wrap: f.wrap})
-	if err != nil {
+	r.cache = openCache()
+	if r.node, err = ethsource.OpenPool(ctx, r.chain, rpc, ethsource.Options{Rate: f.rate, Wrap: f.wrap, Known: r.cache.known}); err != nil {
 		return r, err
 	}
-	read, err := nodes.Plan(ctx, r.chain, nodes.At(src, f.rpc), list, indexsource.Options{Wrap: f.wrapAt})
+	r.cache.save(r.node)
+	read, err := nodes.Plan(ctx, r.chain, nodes.At(r.node, rpc), list, indexsource.Options{Wrap: f.wrapAt})
 	if err != nil {
 		return r, err
 	}

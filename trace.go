@@ -218,15 +218,15 @@ func traceCommand() *cobra.Command {
 			if prove && tracer.Tron(chain.ID) {
 				return usage("--prove: the blocks of %s cannot be checked as Ethereum's can; leave it out", chain.Title)
 			}
-			if prove && f.rpc == "" {
+			if prove && len(f.rpc) == 0 {
 				return usage("--prove: transfers can be proven with a node only; name one with --rpc")
 			}
-			if record && f.rpc != "" {
+			if record && len(f.rpc) > 0 {
 				if j.recorder, err = evidence.NewRecorder(clock()); err != nil {
 					return err
 				}
 				defer j.recorder.Close()
-				f.wrap, f.wrapAt = j.recorder.Wrap, j.recorder.WrapAt
+				f.wrap, f.wrapAt = j.recorder.WrapNode, j.recorder.WrapAt
 			}
 			if j.reading, err = f.open(cmd.Context()); err != nil {
 				return err
@@ -238,6 +238,7 @@ func traceCommand() *cobra.Command {
 			if err := j.askFor(quotes); err != nil {
 				return err
 			}
+			defer j.cache.save(j.node)
 			return j.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}

@@ -64,6 +64,7 @@ func transfersCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer r.cache.save(r.node)
 			q := tracer.Query{MaxRequests: requests}
 			span, err := r.span(cmd.Context(), first, last)
 			if err != nil {

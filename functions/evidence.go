@@ -51,7 +51,7 @@ type turnRun struct {
 	Cut      bool                `json:"cut,omitempty"`      // the deadline ended the last step
 	Report   bool                `json:"report,omitempty"`   // it ended in one
 	Unlooked bool                `json:"unlooked,omitempty"` // the deadline ended the questions about what is not counted
-	Asked    []evidence.Endpoint `json:"asked,omitempty"`    // where that was not one node
+	Asked    []evidence.Endpoint `json:"asked,omitempty"`    // as the source says
 }
 
 func (c *Case) evidenceKey(s stateRef) string {
@@ -65,7 +65,7 @@ func (a *App) run(t *turn, state []byte, reported bool) turnRun {
 		Case: c.ID, Chain: c.Chain, Seeds: c.Seeds, Options: c.Options, Pinned: *c.Pinned, Base: c.Base, Notes: c.Notes,
 		Quotes: a.Quoters != nil, To: stateRef{c.Epoch + 1, hashBytes(state)}, Steps: t.steps, Settled: t.settled, Cut: t.cut, Report: reported, Unlooked: t.unlooked,
 	}
-	if p, ok := t.src.(planned); ok {
+	if p, ok := t.src.(interface{ Asked() []evidence.Endpoint }); ok {
 		r.Asked = p.Asked()
 	}
 	if c.State > 0 {
@@ -143,7 +143,7 @@ type Replayed struct {
 const maxEvidence = 1 << 30
 
 // A Reopener opens a chain that is read from a recording. asked says who was
-// asked then, and is empty if that was one node.
+// asked then, and is empty if that was one node of which nothing was known.
 type Reopener func(ctx context.Context, chain tracer.Chain, rec *evidence.Node, pin *tracer.Block, asked []evidence.Endpoint) (tracer.Source, error)
 
 // Replay traces a case again from an evidence.zip, turn by turn, without the

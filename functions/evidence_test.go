@@ -16,7 +16,7 @@ import (
 )
 
 func openRecorded(ctx context.Context, chain tracer.Chain, n *evidence.Node, pin *tracer.Block, _ []evidence.Endpoint) (tracer.Source, error) {
-	src, err := ethsource.Open(ctx, chain, "http://"+n.Host(), ethsource.Options{Pin: pin, Wrap: n.Wrap, Recorded: true})
+	src, err := ethsource.Open(ctx, chain, "http://"+n.Host(), ethsource.Options{Pin: pin, Wrap: n.WrapNode, Recorded: true})
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ locals {
         "workspaces/*/settings.json", "workspaces/*/audit/*", "workspaces/*/audit-head.json",
       ]
       write = [
-        "due/*", "workspaces/*/cases/*/case.json", "workspaces/*/cases/*/state/*", "workspaces/*/cases/*/evidence/*",
+        "public/endpoints.json", "due/*", "workspaces/*/cases/*/case.json", "workspaces/*/cases/*/state/*", "workspaces/*/cases/*/evidence/*",
         "workspaces/*/cases/*/reports/*", "workspaces/*/cases/*/diffs/*", "workspaces/*/tables/*", "workspaces/*/audit/*", "workspaces/*/audit-head.json",
       ]
       delete = ["due/*"]

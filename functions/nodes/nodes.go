@@ -3,13 +3,14 @@
 package nodes
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"regexp"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +27,8 @@ import (
 
 // WithChains reads chains from the endpoints in SCAMTRACE_RPC, as
 // [ParseEndpoints] has them, or else in the object private/rpc.json, an object
-// of chain names and addresses; at most SCAMTRACE_RATE calls a second. Indexers
+// of chain names and, for each, an address or a list of them; at most
+// SCAMTRACE_RATE calls a second. Indexers
 // are asked before the nodes: those in SCAMTRACE_INDEX that have the chain, as
 // [indexsource.Choose] has them, or else [indexsource.Default]. Their keys stand in the environment,
 // or in private/rpc.json under the same names.
@@ -42,18 +44,20 @@ func WithChains(s *functions.Setup) {
 	s.App.Open = e.Open
 }
 
-var isName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-
-// Endpoints are the JSON-RPC endpoints of chains.
+// Endpoints are the JSON-RPC endpoints of chains. What is learnt of them is kept
+// in the object public/endpoints.json, by host.
 type Endpoints struct {
-	Bucket  graphstore.Bucket // of private/rpc.json; nil: there is none
+	Bucket  graphstore.Bucket // of private/rpc.json and of what was learnt; nil: there is none
 	Limiter *rate.Limiter     // of all calls together; nil: none
 
 	index  []string // of indexers; none: the default
 	lookup func(string) (string, bool)
 
-	mu   sync.Mutex
-	urls map[string]string // by chain name, and settings of indexers by theirs
+	mu       sync.Mutex
+	list     []ethsource.Endpoint
+	settings map[string]string            // of indexers, by their names
+	last     map[string]*ethsource.Source // by chain name
+	known    map[string]ethsource.Ability
 }
 
 // Ask names the indexers to ask, with settings that lookup has.
@@ -71,24 +75,25 @@ func (e *Endpoints) setting(name string) (v string, ok bool) {
 	if !ok {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		v, ok = e.urls[name]
+		v, ok = e.settings[name]
 	}
 	return v, ok
 }
 
-// ParseEndpoints reads chain=URL, or a URL alone, which is one of Ethereum. No
-// error holds the URL, which may hold a key.
+// ParseEndpoints reads endpoints as [ethsource.ParseEndpoints] does: chain=URL,
+// or chain=role=URL. Without a chain it is Ethereum. No error holds the URL,
+// which may hold a key.
 func ParseEndpoints(list ...string) (*Endpoints, error) {
-	e := &Endpoints{urls: make(map[string]string)}
-	for _, text := range list {
-		chain, url, ok := strings.Cut(text, "=")
-		if !ok || !isName.MatchString(chain) {
-			chain, url = "ethereum", text
-		}
-		if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
-			return e, errors.New("an endpoint is a chain's name, = and a web address: ethereum=https://host/path")
-		}
-		e.urls[chain] = url
+	e := &Endpoints{last: make(map[string]*ethsource.Source)}
+	if len(list) == 0 {
+		return e, nil
+	}
+	var err error
+	if e.list, err = ethsource.ParseEndpoints(list...); err != nil {
+		return e, errors.New(strings.TrimPrefix(err.Error(), tracer.ErrUsage.Error()+": "))
+	}
+	for i := range e.list {
+		e.list[i].Chain = cmp.Or(e.list[i].Chain, "ethereum")
 	}
 	return e, nil
 }
@@ -102,58 +107,157 @@ func Limit(perSecond float64) *rate.Limiter {
 }
 
 // Names are the chains that have an endpoint of their own, sorted.
-func (e *Endpoints) Names() []string { return slices.Sorted(maps.Keys(e.urls)) }
+func (e *Endpoints) Names() []string {
+	var names []string
+	for _, x := range e.list {
+		names = append(names, x.Chain)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
 
 // Open is a [functions.Opener].
 func (e *Endpoints) Open(ctx context.Context, chain tracer.Chain, pin *tracer.Block, rec *evidence.Recorder) (tracer.Source, error) {
-	url, err := e.url(ctx, chain.Name)
+	list, err := e.of(ctx, chain.Name)
 	if err != nil {
 		return nil, err
 	}
-	src, err := ethsource.Open(ctx, chain, url, ethsource.Options{Pin: pin, Limiter: e.Limiter, Wrap: rec.Wrap})
+	src, err := ethsource.OpenPool(ctx, chain, list, ethsource.Options{Pin: pin, Limiter: e.Limiter, Wrap: rec.WrapNode, Known: e.remembered(ctx)})
 	if err != nil {
 		return nil, err
 	}
-	list, err := e.indexes(chain, url)
+	e.remember(ctx, chain.Name, src)
+	index, err := e.indexes(chain, list)
 	if err != nil {
 		return nil, err
 	}
-	return Plan(ctx, chain, &nodeSource{src, url}, list, indexsource.Options{Wrap: rec.WrapAt})
+	return Plan(ctx, chain, At(src, list), index, indexsource.Options{Wrap: rec.WrapAt})
 }
 
 // indexes are the indexers to ask about a chain.
-func (e *Endpoints) indexes(chain tracer.Chain, node string) ([]indexsource.Index, error) {
+func (e *Endpoints) indexes(chain tracer.Chain, nodes []ethsource.Endpoint) ([]indexsource.Index, error) {
 	names := e.index
 	if len(names) == 0 {
-		names = indexsource.Default(chain, node)
+		names = Default(chain, nodes)
 	}
 	list, err := indexsource.Choose(names, e.setting)
 	return slices.DeleteFunc(list, func(x indexsource.Index) bool { return !x.Has(chain) }), err
 }
 
-// A nodeSource is a source that knows where it reads.
-type nodeSource struct {
-	*ethsource.Source
-	endpoint string
+// Default is [indexsource.Default] for several nodes: one that is private is
+// reason enough to tell nobody.
+func Default(chain tracer.Chain, nodes []ethsource.Endpoint) (names []string) {
+	for _, n := range nodes {
+		if names = indexsource.Default(chain, n.URL); len(names) == 0 {
+			break
+		}
+	}
+	return names
 }
 
-// Endpoints are the URLs that are asked; a report keeps their hosts.
-func (s *nodeSource) Endpoints() []string { return []string{s.endpoint} }
-
-func (e *Endpoints) url(ctx context.Context, chain string) (string, error) {
+// of returns the endpoints of a chain.
+func (e *Endpoints) of(ctx context.Context, chain string) ([]ethsource.Endpoint, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.urls) == 0 && e.Bucket != nil {
+	if len(e.list) == 0 && e.Bucket != nil {
 		data, _, err := e.Bucket.Get(ctx, "private/rpc.json")
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", err
+			return nil, err
 		}
-		if err == nil && json.Unmarshal(data, &e.urls) != nil {
-			return "", errors.New("private/rpc.json is not an object of chain names and addresses")
+		if err == nil {
+			if e.list, e.settings, err = parsePrivate(data); err != nil {
+				return nil, err
+			}
 		}
 	}
-	if url, ok := e.urls[chain]; ok {
-		return url, nil
+	list := slices.DeleteFunc(slices.Clone(e.list), func(x ethsource.Endpoint) bool { return x.Chain != chain })
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%w: no node of the chain %s is configured here", tracer.ErrUsage, chain)
 	}
-	return "", fmt.Errorf("%w: no node of the chain %s is configured here", tracer.ErrUsage, chain)
+	return list, nil
+}
+
+var errPrivate = errors.New("private/rpc.json is not an object of chain names and addresses, or lists of addresses")
+
+// parsePrivate reads an object of chain names and addresses, and of settings of
+// indexers, which stand in capitals. No error repeats what is in it.
+func parsePrivate(data []byte) (list []ethsource.Endpoint, settings map[string]string, err error) {
+	var rows map[string]json.RawMessage
+	if json.Unmarshal(data, &rows) != nil {
+		return nil, nil, errPrivate
+	}
+	settings = make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(rows)) {
+		var one string
+		var texts []string
+		if json.Unmarshal(rows[name], &one) == nil {
+			texts = []string{one}
+		} else if json.Unmarshal(rows[name], &texts) != nil || len(texts) == 0 {
+			return nil, nil, errPrivate
+		}
+		if name == strings.ToUpper(name) {
+			settings[name] = one
+			continue
+		}
+		some, err := ethsource.ParseEndpoints(texts...)
+		if err != nil {
+			return nil, nil, errPrivate
+		}
+		for _, x := range some {
+			x.Chain = name
+			list = append(list, x)
+		}
+	}
+	return list, settings, nil
+}
+
+// learntKey is the object with what was learnt of endpoints.
+const learntKey = "public/endpoints.json"
+
+// remembered returns what was learnt of endpoints, as far as it can be read.
+func (e *Endpoints) remembered(ctx context.Context) map[string]ethsource.Ability {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.known == nil && e.Bucket != nil {
+		if data, _, err := e.Bucket.Get(ctx, learntKey); err == nil && json.Unmarshal(data, &e.known) != nil {
+			e.known = nil
+		}
+	}
+	return maps.Clone(e.known)
+}
+
+// remember keeps what was learnt of endpoints up to now: by a source that was
+// opened, and by the one before it since. Who loses a race to write loses
+// nothing but a few calls of the next run.
+func (e *Endpoints) remember(ctx context.Context, chain string, src *ethsource.Source) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	learned := make(map[string]ethsource.Ability)
+	if before := e.last[chain]; before != nil {
+		maps.Copy(learned, before.Learned())
+	}
+	for key, a := range src.Learned() {
+		if _, known := learned[key]; !known {
+			learned[key] = a
+		}
+	}
+	e.last[chain] = src
+	now := ethsource.MergeAbilities(e.known, learned)
+	if reflect.DeepEqual(now, e.known) || len(now) == 0 || e.Bucket == nil {
+		return
+	}
+	e.known = now
+	data, tag, err := e.Bucket.Get(ctx, learntKey)
+	var theirs map[string]ethsource.Ability
+	if err == nil && json.Unmarshal(data, &theirs) != nil {
+		theirs = nil
+	}
+	more, jsonErr := json.Marshal(ethsource.MergeAbilities(theirs, now))
+	switch {
+	case jsonErr != nil:
+	case errors.Is(err, fs.ErrNotExist):
+		_, _ = e.Bucket.Create(ctx, learntKey, more)
+	case err == nil:
+		_, _ = e.Bucket.Replace(ctx, learntKey, more, tag)
+	}
 }

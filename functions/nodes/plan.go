@@ -2,6 +2,9 @@ package nodes
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -15,10 +18,42 @@ import (
 type Planned struct {
 	*indexsource.Planner
 	asked []evidence.Endpoint
+	node  string // in words
 }
 
-// At returns the source with the address that it reads from.
-func At(src *ethsource.Source, url string) tracer.Source { return &nodeSource{src, url} }
+// A nodeSource is a source that knows where it reads.
+type nodeSource struct {
+	*ethsource.Source
+	endpoints []string
+}
+
+// At returns the source with the addresses that it reads from.
+func At(src *ethsource.Source, list []ethsource.Endpoint) tracer.Source {
+	return &nodeSource{src, ethsource.URLs(list)}
+}
+
+// Endpoints are the URLs that are asked; a report keeps their hosts.
+func (s *nodeSource) Endpoints() []string { return s.endpoints }
+
+// About says what is read, in words.
+func (s *nodeSource) About() string {
+	if len(s.endpoints) > 1 {
+		return fmt.Sprintf("%d JSON-RPC nodes", len(s.endpoints))
+	}
+	return "a JSON-RPC node"
+}
+
+// Asked is who is asked, as [Reopen] wants to know it.
+func (s *nodeSource) Asked() (asked []evidence.Endpoint) {
+	for _, n := range s.Setup() {
+		e := evidence.Endpoint{Host: n.Host, Role: n.Role}
+		if n.Known != nil {
+			e.Known, _ = json.Marshal(n.Known) // texts and numbers
+		}
+		asked = append(asked, e)
+	}
+	return asked
+}
 
 // Plan puts indexers before a node that [At] made, or returns it if there are
 // none. They read up to its block.
@@ -32,8 +67,8 @@ func Plan(ctx context.Context, chain tracer.Chain, node tracer.Source, list []in
 	}
 	o.Pin = &pinned
 	p := new(Planned)
-	for _, e := range endpoints(node) {
-		p.asked = append(p.asked, evidence.Endpoint{Host: host(e)})
+	if n, ok := node.(*nodeSource); ok {
+		p.asked, p.node = n.Asked(), n.About()
 	}
 	var faster []tracer.Source
 	for _, x := range list {
@@ -60,18 +95,22 @@ func (p *Planned) Asked() []evidence.Endpoint { return p.asked }
 
 // About says what is read, in words.
 func (p *Planned) About() string {
-	return strings.Join(p.Names(), ", ") + " and a JSON-RPC node"
+	return strings.Join(p.Names(), ", ") + " and " + p.node
 }
 
 // Reopen opens what was asked anew, in a recording. asked is empty if that was
-// one node.
+// one node of which nothing was known.
 func Reopen(ctx context.Context, chain tracer.Chain, rec *evidence.Node, pin *tracer.Block, asked []evidence.Endpoint) (tracer.Source, error) {
-	at := rec.Host()
+	var setup []ethsource.SetupNode
 	var list []indexsource.Index
 	for _, e := range asked {
 		switch x := (indexsource.Index{Name: e.Name}); {
 		case e.Name == "":
-			at = e.Host
+			n := ethsource.SetupNode{Host: e.Host, Role: e.Role}
+			if len(e.Known) > 0 && json.Unmarshal(e.Known, &n.Known) != nil {
+				return nil, errors.New("the recording does not say what was known of a node")
+			}
+			setup = append(setup, n)
 		case !e.Public:
 			x.URL = address(e.Host)
 			fallthrough
@@ -79,11 +118,14 @@ func Reopen(ctx context.Context, chain tracer.Chain, rec *evidence.Node, pin *tr
 			list = append(list, x)
 		}
 	}
-	node, err := ethsource.Open(ctx, chain, address(at), ethsource.Options{Pin: pin, Wrap: rec.Wrap, Recorded: true})
+	if len(setup) == 0 {
+		setup = []ethsource.SetupNode{{Host: rec.Host()}}
+	}
+	node, at, err := ethsource.Reopen(ctx, chain, setup, ethsource.Options{Pin: pin, Wrap: rec.WrapNode})
 	if err != nil {
 		return nil, err
 	}
-	return Plan(ctx, chain, At(node, address(at)), list, indexsource.Options{Wrap: rec.WrapAt, Recorded: true})
+	return Plan(ctx, chain, At(node, at), list, indexsource.Options{Wrap: rec.WrapAt, Recorded: true})
 }
 
 func endpoints(src tracer.Source) []string {

@@ -52,7 +52,7 @@ func (r *reading) beyond(t *tracer.Transfer) {
 
 // claims are what was read whole and is kept, in no order.
 func (r *reading) claims() (out []balance.Claim) {
-	if !r.archive {
+	if !r.abilities().Archive {
 		return nil
 	}
 	for w, cs := range r.held {
@@ -84,12 +84,13 @@ func (r *reading) forReading(budget int) int {
 		return 0
 	}
 	var claims []balance.Claim
+	archive := r.abilities().Archive
 	for _, p := range r.spans {
-		if r.archive {
+		if archive {
 			claims = append(claims, balance.Claim{Span: p, Tokens: true})
 		}
 	}
-	return budget - witnessCalls - min(r.balances.Cost(claims), budget/8)
+	return budget - r.witnessCalls() - min(r.checker.Cost(claims), budget/8)
 }
 
 // unsure records that what was read was not compared with balances.
@@ -133,7 +134,7 @@ func (r *reading) prove(ctx context.Context, budget int, spent *counter) bool {
 	claims := r.claims()
 	left := math.MaxInt / 4
 	if budget > 0 {
-		left = budget - witnessCalls - spent.count()
+		left = budget - r.witnessCalls() - spent.count()
 	}
 	if left <= 0 {
 		r.unsure(claims, tracer.ErrBudget)
@@ -151,7 +152,7 @@ func (r *reading) prove(ctx context.Context, budget int, spent *counter) bool {
 		return ctx.Err() == nil
 	}
 	node := payer{r.Source, newPurse(left, spent), spent}
-	wrong, unchecked, n, err := r.balances.Check(ctx, node, claims, left, r.ts, r.more)
+	wrong, unchecked, n, err := r.checker.Check(ctx, node, claims, left, r.ts, r.more)
 	r.unchecked = append(r.unchecked, unchecked...)
 	if err != nil || len(wrong) == 0 {
 		return err == nil
@@ -255,7 +256,7 @@ func (r *reading) untold(ctx context.Context, node payer) error {
 // again compares anew, with balances that are known.
 func (m *mending) again(ctx context.Context) ([]balance.Mismatch, error) {
 	m.all = tracer.SortTransfers(m.all)
-	wrong, _, _, err := m.balances.Check(ctx, m.payer, m.claims, 0, m.all)
+	wrong, _, _, err := m.checker.Check(ctx, m.payer, m.claims, 0, m.all)
 	return wrong, err
 }
 
@@ -291,7 +292,7 @@ func (m *mending) mend(ctx context.Context, wrong []balance.Mismatch) ([]balance
 
 func (m *mending) narrow(ctx context.Context, wrong []balance.Mismatch, width uint64) ([]balance.Mismatch, error) {
 	before := m.payer.spent.count()
-	narrow, _, err := m.balances.Narrow(ctx, m.payer, wrong, m.all, width, m.left)
+	narrow, _, err := m.checker.Narrow(ctx, m.payer, wrong, m.all, width, m.left)
 	m.left -= m.payer.spent.count() - before
 	return narrow, err
 }
@@ -543,7 +544,7 @@ func (m *mending) report(wrong []balance.Mismatch) {
 		if w.Missing.Sign() < 0 {
 			verb = "left"
 		}
-		text := fmt.Sprintf("its balance says that %s more %s than the endpoint tells", m.balances.Readable(w), verb)
+		text := fmt.Sprintf("its balance says that %s more %s than the endpoint tells", m.checker.Readable(w), verb)
 		if m.failed != nil {
 			text += fmt.Sprintf(", and looking it up failed: %v", m.failed)
 		}

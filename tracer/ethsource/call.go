@@ -58,7 +58,7 @@ func (s *Source) calls(ctx context.Context, p *purse, calls []tracer.Call) ([]tr
 	at := 0
 	next := func() (part []int) {
 		size := 0
-		for most := s.c.batchSize(); at < len(calls) && len(part) < most; at++ {
+		for most := s.c.batchSize(want{method: "eth_call", role: RoleArchive}); at < len(calls) && len(part) < most; at++ {
 			if size += 2 * len(calls[at].Data); size > mostCalldata && len(part) > 0 {
 				break
 			}
@@ -82,15 +82,14 @@ func (s *Source) calls(ctx context.Context, p *purse, calls []tracer.Call) ([]tr
 // some makes calls in one request, or in as many as the endpoint wants.
 func (s *Source) some(ctx context.Context, p *purse, calls []tracer.Call, todo []int, out []tracer.Reply) error {
 	for len(todo) > 0 {
-		n := min(len(todo), s.c.batchSize())
+		n := min(len(todo), s.c.batchSize(want{method: "eth_call", role: RoleArchive}))
 		left, err := s.run(ctx, p, calls, todo[:n], out)
 		switch e, ok := errors.AsType[*nodeError](err); {
 		case err == nil:
-			s.c.worked(n)
 		case !ok:
 			return budget(err)
 		case n > 1 && (e.kind == kindBatch || e.kind == kindDense || e.kind == kindUnusable || e.kind == kindUnknown):
-			s.c.tooBig(n, e.kind)
+			s.c.shrink(e, n)
 			todo = append(left, todo[n:]...)
 			continue
 		default:
@@ -107,7 +106,11 @@ func (s *Source) some(ctx context.Context, p *purse, calls []tracer.Call, todo [
 // With an error it returns the calls that have no outcome.
 func (s *Source) run(ctx context.Context, p *purse, calls []tracer.Call, todo []int, out []tracer.Reply) (left []int, err error) {
 	left = append(left, todo...)
-	err = s.c.again(ctx, false, func() error {
+	w := want{method: "eth_call", role: RoleArchive}
+	if calls[todo[0]].Block == tracer.Newest {
+		w.role = RolePrimary
+	}
+	err = s.c.again(ctx, p, false, w, func(node *node) error {
 		elems := make([]rpc.BatchElem, len(left))
 		data := make([]*hexutil.Bytes, len(left))
 		for k, i := range left {
@@ -119,18 +122,18 @@ func (s *Source) run(ctx context.Context, p *purse, calls []tracer.Call, todo []
 				map[string]any{"to": calls[i].To, "data": hexutil.Bytes(calls[i].Data)}, at,
 			}}
 		}
-		if err := s.c.enter(ctx, p, len(elems)); err != nil {
+		if err := node.enter(ctx, p, len(elems)); err != nil {
 			return err
 		}
 		n := &note{batch: len(elems) > 1}
 		noted := context.WithValue(ctx, noteKey{}, n)
 		var err error
 		if len(elems) == 1 { // some endpoints take no lists
-			elems[0].Error = s.c.rpc.CallContext(noted, elems[0].Result, elems[0].Method, elems[0].Args...)
+			elems[0].Error = node.rpc.CallContext(noted, elems[0].Result, elems[0].Method, elems[0].Args...)
 		} else {
-			err = s.c.rpc.BatchCallContext(noted, elems)
+			err = node.rpc.BatchCallContext(noted, elems)
 		}
-		s.c.leave()
+		node.leave()
 		if err != nil {
 			e := s.c.classify(err)
 			e.after = n.wait
@@ -146,7 +149,8 @@ func (s *Source) run(ctx context.Context, p *purse, calls []tracer.Call, todo []
 				out[i] = tracer.Reply{Data: *data[k]}
 				continue
 			}
-			if e.kind == kindOther || e.kind == kindPruned || e.kind == kindMissing || e.kind == kindDenied {
+			final := e.kind == kindPruned || e.kind == kindMissing || e.kind == kindDenied
+			if e.kind == kindOther || final && len(s.c.nodes) == 1 {
 				out[i] = tracer.Reply{Refusal: refusalOf(e)}
 				continue
 			}
@@ -156,6 +160,7 @@ func (s *Source) run(ctx context.Context, p *purse, calls []tracer.Call, todo []
 			}
 		}
 		if left = again; first == nil {
+			node.worked(len(todo))
 			return nil
 		}
 		first.after = n.wait

@@ -57,7 +57,7 @@ func TestCalls(t *testing.T) {
 				io.WriteString(w, list(parts...))
 			}))
 			defer srv.Close()
-			c, err := dial(t.Context(), srv.URL, Hasty(Options{}))
+			c, err := dial(t.Context(), one(srv.URL), Hasty(Options{}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,7 +111,7 @@ func TestTimes(t *testing.T) {
 		io.WriteString(w, list(parts...))
 	}))
 	defer srv.Close()
-	c, err := dial(t.Context(), srv.URL, Hasty(Options{}))
+	c, err := dial(t.Context(), one(srv.URL), Hasty(Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -256,10 +256,10 @@ func TestBomb(t *testing.T) {
 	}))
 	defer srv.Close()
 	c := newClient(t, srv.URL)
-	if c.body != maxBody {
-		t.Errorf("answers are cut at %d bytes, want %d", c.body, maxBody)
+	if c.nodes[0].body != maxBody {
+		t.Errorf("answers are cut at %d bytes, want %d", c.nodes[0].body, maxBody)
 	}
-	c.body = 3 << 20
+	c.nodes[0].body = 3 << 20
 	c.pause = func(context.Context, time.Duration) error { return nil }
 	var got string
 	err := c.one(t.Context(), newPurse(0, new(counter)), &got, "echo", 7)
@@ -349,7 +349,7 @@ func TestNoKey(t *testing.T) {
 	t.Run("no port", func(t *testing.T) { check(t, newClient(t, address("http://127.0.0.1:99999"))) })
 	t.Run("an address that is none", func(t *testing.T) {
 		for _, bad := range []string{"ftp://secretuser:secretpass@h/secretpath", "http://[::1/secretpath", "http://h:port/secretpath", "http://%zz/secretpath", "secretpath", "http://h/%zz?secretquery", "http://h\x00/secretpath"} {
-			_, err := dial(t.Context(), bad, Options{})
+			_, err := dial(t.Context(), one(bad), Options{})
 			if !errors.Is(err, tracer.ErrUsage) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("dial(%q) says %v", bad, err)
 			}
@@ -380,13 +380,13 @@ func reply(status int, body string, header ...string) *http.Response {
 
 func piped(t *testing.T, o Options, p func(q question, n int) *http.Response) *client {
 	t.Helper()
-	c, err := dial(t.Context(), "http://127.0.0.1:1", o)
+	c, err := dial(t.Context(), one("http://127.0.0.1:1"), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := 0
 	var mu sync.Mutex
-	c.http.Transport = &transport{c, pipe(func(r *http.Request) (*http.Response, error) {
+	c.nodes[0].http.Transport = &transport{c.nodes[0], pipe(func(r *http.Request) (*http.Response, error) {
 		body, _ := io.ReadAll(r.Body)
 		var q question
 		json.Unmarshal(body, &q)
@@ -435,7 +435,7 @@ func TestWaits(t *testing.T) {
 				if (err != nil) != tt.fails || took < tt.least || took > tt.most {
 					t.Errorf("after %v: %v; want between %v and %v", took, err, tt.least, tt.most)
 				}
-				c.rpc.Close()
+				c.nodes[0].rpc.Close()
 			})
 		})
 	}
@@ -456,7 +456,7 @@ func TestDate(t *testing.T) {
 		if took := time.Since(start); err != nil || took < 41*time.Second || took > 43*time.Second {
 			t.Errorf("after %v: %v", took, err)
 		}
-		c.rpc.Close()
+		c.nodes[0].rpc.Close()
 	})
 }
 
@@ -477,7 +477,7 @@ func TestDeadline(t *testing.T) {
 		if r := reason(tracer.PartAll, err); r != tracer.ReasonStopped {
 			t.Errorf("the reason is %s", r)
 		}
-		c.rpc.Close()
+		c.nodes[0].rpc.Close()
 	})
 }
 
@@ -517,7 +517,7 @@ func TestRate(t *testing.T) {
 				t.Errorf("%d calls in one second", n)
 			}
 		}
-		c.rpc.Close()
+		c.nodes[0].rpc.Close()
 	})
 }
 
@@ -528,7 +528,7 @@ func TestReadsAtOnce(t *testing.T) {
 			var mu sync.Mutex
 			now, most := 0, 0
 			c := piped(t, Options{Reads: reads}, nil)
-			c.http.Transport = &transport{c, pipe(func(r *http.Request) (*http.Response, error) {
+			c.nodes[0].http.Transport = &transport{c.nodes[0], pipe(func(r *http.Request) (*http.Response, error) {
 				body, _ := io.ReadAll(r.Body)
 				var q question
 				json.Unmarshal(body, &q)
@@ -553,7 +553,7 @@ func TestReadsAtOnce(t *testing.T) {
 			if most != reads {
 				t.Errorf("%d requests at once, want %d", most, reads)
 			}
-			c.rpc.Close()
+			c.nodes[0].rpc.Close()
 		})
 	}
 }
@@ -584,7 +584,7 @@ func TestTimeout(t *testing.T) {
 	go srv.Serve(l)
 	defer srv.Close()
 	for _, path := range []string{"/stall", "/drip"} {
-		c, err := dial(t.Context(), "http://"+l.Addr().String()+path, Options{Timeout: 50 * time.Millisecond})
+		c, err := dial(t.Context(), one("http://"+l.Addr().String()+path), Options{Timeout: 50 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"time"
 
 	"scamtrace/tracer"
 
@@ -20,9 +21,58 @@ var (
 	blockMethods = []string{"trace_block", "debug_traceBlockByNumber"}
 )
 
-// explore finds out what the node can do, by asking: Reth lists methods that it
-// does not have.
-func (s *Source) explore(ctx context.Context, p *purse) error {
+// explore finds out what the nodes can do: what earlier runs have learnt, and
+// else by asking each.
+func (s *Source) explore(ctx context.Context, p *purse, o *Options) error {
+	if err := each(len(s.c.nodes), func(i int) error {
+		n := s.c.nodes[i]
+		a, ok := s.known(n, o)
+		if !ok {
+			var err error
+			if a, err = s.of(n).ask(ctx, p); err != nil {
+				return err
+			}
+			a.Asked = time.Now().Unix()
+		}
+		s.adopt(n, a)
+		return nil
+	}); err != nil {
+		return err
+	}
+	s.unite()
+	can := s.abilities()
+	if !can.Archive {
+		text := "The node keeps no old balances to compare with: transfers that it leaves out of its logs would not be noticed."
+		if len(s.c.nodes) > 1 {
+			text = "None of the nodes keeps old balances to compare with: transfers that they leave out of their logs would not be noticed."
+		}
+		s.notes = append(s.notes, text)
+	}
+	if !can.Traces {
+		if err := s.findTold(ctx, p, o); err != nil {
+			return err
+		}
+		if s.blindness() != nil {
+			s.notes = append(s.notes, tronNote)
+		} else if can.ByBlock == "" && s.told == never {
+			text := "The node cannot list internal transfers (it has no trace methods): coins that contracts passed on are not seen."
+			if len(s.c.nodes) > 1 {
+				text = "None of the nodes can list internal transfers (they have no trace methods): coins that contracts passed on are not seen."
+			}
+			s.notes = append(s.notes, text)
+		}
+	}
+	for _, n := range s.c.nodes {
+		a := s.learned(n)
+		a.Asked = 0
+		s.setup[n.index].Known = &a
+	}
+	return nil
+}
+
+// ask finds out what the one node of a source can do, by asking: Reth lists
+// methods that it does not have.
+func (s *Source) ask(ctx context.Context, p *purse) (a Ability, err error) {
 	at := hexutil.EncodeUint64(s.pinned.Number)
 	var busy common.Address // somebody with transfers, so that an index can answer at once
 	if len(s.chain.Tokens) > 0 {
@@ -34,24 +84,22 @@ func (s *Source) explore(ctx context.Context, p *purse) error {
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
 		}
+		e, refused := errors.AsType[*nodeError](err)
+		a.unsure = a.unsure || err == nil && got == nil || refused && (e.passes() || e.late)
 		return err == nil && got != nil, nil
 	}
-	var err error
-	if s.traces, err = can("trace_filter", map[string]any{"fromBlock": at, "toBlock": at, "toAddress": []common.Address{busy}}); err != nil {
-		return err
+	if a.Traces, err = can("trace_filter", map[string]any{"fromBlock": at, "toBlock": at, "toAddress": []common.Address{busy}}); err != nil {
+		return a, err
 	}
-	if s.archive, err = can("eth_getBalance", busy, hexutil.EncodeUint64(min(s.pinned.Number, 1))); err != nil {
-		return err
+	if a.Archive, err = can("eth_getBalance", busy, hexutil.EncodeUint64(min(s.pinned.Number, 1))); err != nil {
+		return a, err
 	}
-	if !s.archive {
-		s.notes = append(s.notes, "The node keeps no old balances to compare with: transfers that it leaves out of its logs would not be noticed.")
+	if a.Traces {
+		a.ByBlock = blockMethods[0] // they come together
+		return a, nil
 	}
-	if s.traces {
-		s.byBlock = blockMethods[0] // they come together
-		return nil
-	}
-	if s.index, err = can("ots_searchTransactionsBefore", busy, 0, 1); err != nil {
-		return err
+	if a.Index, err = can("ots_searchTransactionsBefore", busy, 0, 1); err != nil {
+		return a, err
 	}
 	for _, m := range blockMethods {
 		args := []any{at}
@@ -60,22 +108,37 @@ func (s *Source) explore(ctx context.Context, p *purse) error {
 		}
 		ok, err := can(m, args...)
 		if err != nil {
-			return err
+			return a, err
 		}
 		if ok {
-			s.byBlock = m
+			a.ByBlock = m
 			break
 		}
 	}
-	if err := s.findLogged(ctx, p); err != nil {
-		return err
+	return a, nil
+}
+
+// findTold finds the first block known to tell moves of native coin in logs.
+// What earlier runs have found is looked up there.
+func (s *Source) findTold(ctx context.Context, p *purse, o *Options) error {
+	for _, n := range s.c.nodes {
+		a, ok := s.known(n, o)
+		if !ok || a.Told == nil {
+			continue
+		}
+		told := *a.Told
+		if told != never && !o.Recorded {
+			if told > s.pinned.Number {
+				continue
+			}
+			if told, _ = s.firstLogged(ctx, p, stretch{told, told}); told == never {
+				continue
+			}
+		}
+		s.told = told
+		return context.Cause(ctx)
 	}
-	if s.blindness() != nil {
-		s.notes = append(s.notes, tronNote)
-	} else if s.byBlock == "" && s.told == never {
-		s.notes = append(s.notes, "The node cannot list internal transfers (it has no trace methods): coins that contracts passed on are not seen.")
-	}
-	return nil
+	return s.findLogged(ctx, p)
 }
 
 // looks are in how many of the newest blocks moves of native coin are looked

@@ -28,47 +28,67 @@ func each(n int, do func(i int) error) error {
 // A stretch is some blocks, both ends included.
 type stretch struct{ from, to uint64 }
 
-// A window is how many blocks an endpoint is asked for at once. It is learnt
-// from what the endpoint refuses and answers.
+// A window is how many blocks the endpoints are asked for at once. It is learnt
+// of each from what it refuses and answers.
 type window struct {
-	mu       sync.Mutex
-	now, max uint64
+	first func() int // the index of the endpoint that is asked next; nil: there is one
+
+	mu sync.Mutex
+	of []width // by index
 }
+
+// A width is the window of one endpoint.
+type width struct{ now, max uint64 }
 
 const anyWidth = 1 << 62
 
-func newWindow(max uint64) *window { return &window{now: max, max: max} }
+func newWindow(max uint64) *window { return &window{of: []width{{max, max}}} }
+
+// at is the width of an endpoint. The caller holds mu.
+func (w *window) at(node int) *width { return &w.of[min(node, len(w.of)-1)] }
+
+func (w *window) next() int {
+	if w.first == nil {
+		return 0
+	}
+	return w.first()
+}
 
 // copy returns a window that learns by itself.
 func (w *window) copy() *window {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return &window{now: w.now, max: w.max}
+	return &window{first: w.first, of: slices.Clone(w.of)}
 }
 
 // adopt takes over what a copy has learnt.
 func (w *window) adopt(c *window) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.max = min(w.max, c.max)
-	w.now = min(c.now, w.max)
+	for i := range w.of {
+		a := &w.of[i]
+		a.max = min(a.max, c.of[i].max)
+		a.now = min(c.of[i].now, a.max)
+	}
 }
 
 func (w *window) size() uint64 {
+	next := w.next()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.now
+	return w.at(next).now
 }
 
-// refused learns from a refusal of more than one block.
+// refused learns from an endpoint's refusal of more than one block.
 func (w *window) refused(e *nodeError, s stretch) {
 	n := e.fewer(s.from, s.to)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	a := w.at(e.node)
 	if e.kind == kindRange {
-		w.max = min(w.max, n)
+		a.max = min(a.max, n)
 	}
-	w.now = min(w.now, n)
+	a.now = min(a.now, n)
 }
 
 // fewResults is up to how many results an answer may have for twice as many
@@ -78,10 +98,11 @@ const fewResults = 2000
 
 // answered learns from an answer.
 func (w *window) answered(s stretch, results int) {
+	next := w.next()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.to-s.from+1 >= w.now && results <= fewResults {
-		w.now = min(2*w.now, w.max)
+	if a := w.at(next); s.to-s.from+1 >= a.now && results <= fewResults {
+		a.now = min(2*a.now, a.max)
 	}
 }
 

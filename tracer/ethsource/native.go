@@ -111,7 +111,7 @@ func (c *coins) miss(b stretch, of tracer.Part, err error) {
 }
 
 // errNoTraces is why internal transfers are not read.
-var errNoTraces = &nodeError{kind: kindMissing, text: "the endpoint shows no internal transfers"}
+var errNoTraces = &nodeError{kind: kindMissing, inner: true, text: "the endpoint shows no internal transfers"}
 
 // someChanges is about how many calls bisection takes for a wallet: two for
 // each of twenty blocks, which finds one change in a million blocks.
@@ -121,14 +121,15 @@ const someChanges = 40
 // an error, from is the first block that is not read.
 func (c *coins) read(ctx context.Context, p *purse) (from uint64, err error) {
 	blocks := c.to - c.from + 1
+	can := c.abilities()
 	costs := []struct {
 		calls uint64
 		can   bool
 		read  func(context.Context, *purse, stretch) (uint64, error)
 	}{
-		{(blocks-1)/min(c.traced.size(), blocks) + 1, c.traces, c.byTraces},
-		{2 * uint64(len(c.wallets)), c.index, c.byIndex},
-		{someChanges * uint64(len(c.wallets)), c.archive, c.byState},
+		{(blocks-1)/min(c.traced.size(), blocks) + 1, can.Traces, c.byTraces},
+		{2 * uint64(len(c.wallets)), can.Index, c.byIndex},
+		{someChanges * uint64(len(c.wallets)), can.Archive, c.byState},
 		{blocks, true, c.byBlocks},
 	}
 	best := -1
@@ -138,13 +139,18 @@ func (c *coins) read(ctx context.Context, p *purse) (from uint64, err error) {
 		}
 	}
 	old := c.stretch
-	if !c.traces && c.told <= c.to { // then the logs have it all but the fees
+	if !can.Traces && c.told <= c.to { // then the logs have it all but the fees
 		old.to = c.told - 1
 		if c.told <= c.from {
 			return c.byNonces(ctx, p, c.stretch)
 		}
 	}
-	if from, err = costs[best].read(ctx, p, old); err != nil || old.to == c.to {
+	from, err = costs[best].read(ctx, p, old)
+	if best < 2 && from <= old.from && absent(err) { // what it could is not so any more
+		c.forgo(best)
+		return c.read(ctx, p)
+	}
+	if err != nil || old.to == c.to {
 		return from, err
 	}
 	return c.byNonces(ctx, p, stretch{c.told, c.to})
@@ -308,7 +314,9 @@ func (s *Source) checkTraces(rows []trace, b stretch) error {
 	for i := range rows {
 		r := &rows[i]
 		if e := r.Error.node; e != nil {
-			return s.c.refuse(0, e.Code, e.words()...)
+			refusal := s.c.refuse(0, e.Code, e.words()...)
+			refusal.inner = true
+			return refusal
 		}
 		if r.Block < b.from || r.Block > b.to {
 			return s.c.unusable("it has traces of blocks that were not asked for")
@@ -650,15 +658,16 @@ func (s *Source) traceBlocks(ctx context.Context, p *purse, blocks []*block) ([]
 	if len(blocks) == 0 {
 		return nil, nil
 	}
-	if s.byBlock == "" {
+	method := s.abilities().ByBlock
+	if method == "" {
 		return nil, errNoTraces
 	}
 	raw := make([]json.RawMessage, len(blocks))
 	rows := make([][]trace, len(blocks))
 	calls := make([]rpc.BatchElem, len(blocks))
 	for i, b := range blocks {
-		calls[i] = rpc.BatchElem{Method: s.byBlock, Args: []any{hexutil.EncodeUint64(uint64(b.Number))}, Result: &raw[i]}
-		if s.byBlock == blockMethods[1] {
+		calls[i] = rpc.BatchElem{Method: method, Args: []any{hexutil.EncodeUint64(uint64(b.Number))}, Result: &raw[i]}
+		if method == blockMethods[1] {
 			calls[i].Args = append(calls[i].Args, callTracer)
 		}
 	}
@@ -666,7 +675,7 @@ func (s *Source) traceBlocks(ctx context.Context, p *purse, blocks []*block) ([]
 		b := blocks[i]
 		n := uint64(b.Number)
 		rows[i] = nil
-		if s.byBlock == blockMethods[0] {
+		if method == blockMethods[0] {
 			err = json.Unmarshal(raw[i], &rows[i])
 		} else {
 			rows[i], err = unframe(b, raw[i])
@@ -676,6 +685,10 @@ func (s *Source) traceBlocks(ctx context.Context, p *purse, blocks []*block) ([]
 		}
 		return s.checkTraces(rows[i], stretch{n, n})
 	})
+	if absent(err) {
+		s.drop(method)
+		return s.traceBlocks(ctx, p, blocks)
+	}
 	return alive(slices.Concat(rows...)), err
 }
 

@@ -3,6 +3,7 @@ package ethsource
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 
 	"scamtrace/tracer"
@@ -14,7 +15,7 @@ import (
 // meanwhile: a budget ends at the same block however many reads run at once.
 type purse struct {
 	parent *purse
-	spent  func(n int)   // counts what is spent, in the whole query
+	spent  *counter      // in the whole query
 	head   chan struct{} // closed when the purse may draw on its parent's
 
 	mu   sync.Mutex
@@ -26,13 +27,29 @@ func newPurse(max int, n *counter) *purse {
 	if max <= 0 {
 		max = math.MaxInt / 2
 	}
-	return &purse{left: max, spent: n.add}
+	return &purse{left: max, spent: n}
 }
 
-// A counter counts from several goroutines.
+// A counter counts calls from several goroutines, and remembers whom they went to.
 type counter struct {
-	mu sync.Mutex
-	n  int
+	mu    sync.Mutex
+	n     int
+	nodes []*node
+}
+
+func (c *counter) asked(n *node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Contains(c.nodes, n) {
+		c.nodes = append(c.nodes, n)
+	}
+}
+
+// whom returns the nodes that were asked, in their order.
+func (c *counter) whom() []*node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.SortedFunc(slices.Values(c.nodes), func(a, b *node) int { return a.index - b.index })
 }
 
 func (c *counter) add(n int) {
@@ -53,7 +70,7 @@ func (p *purse) spend(ctx context.Context, n int) error {
 	if err := p.take(ctx, n); err != nil {
 		return err
 	}
-	p.spent(n)
+	p.spent.add(n)
 	return nil
 }
 
@@ -62,7 +79,7 @@ func (p *purse) refund(n int) {
 	p.mu.Lock()
 	p.left += n
 	p.mu.Unlock()
-	p.spent(-n)
+	p.spent.add(-n)
 }
 
 func (p *purse) take(ctx context.Context, n int) error {

@@ -17,7 +17,7 @@ func (s *Source) Watch(ctx context.Context, wallets []common.Address, most int) 
 	if len(wallets) == 0 {
 		return nil, 0, context.Cause(ctx)
 	}
-	if most > 0 && most < 3*len(wallets)+2+witnessCalls {
+	if most > 0 && most < 3*len(wallets)+2+s.witnessCalls() {
 		return nil, 0, tracer.ErrBudget
 	}
 	spent := new(counter)
@@ -108,11 +108,13 @@ func (c *check) sweep(n int) uint64 {
 }
 
 // byTraces reports whether traces cost less than the nonces of all wallets.
-func (c *check) byTraces() bool { return c.traces && c.sweep(len(c.was)) < uint64(len(c.was)) }
+func (c *check) byTraces() bool {
+	return c.abilities().Traces && c.sweep(len(c.was)) < uint64(len(c.was))
+}
 
 // least is how many calls the check takes at least.
 func (c *check) least() int {
-	n := (len(c.was)-1)/mostBalances + 1 + 2*((len(c.was)-1)/maxTopics+1) + witnessCalls
+	n := (len(c.was)-1)/mostBalances + 1 + 2*((len(c.was)-1)/maxTopics+1) + c.witnessCalls()
 	if c.byTraces() {
 		return n + int(c.sweep(len(c.was)))
 	}
@@ -174,7 +176,7 @@ func (c *check) doubt(ctx context.Context, p *purse) error {
 	if n == 0 || c.toldFrom() <= c.from {
 		return nil
 	}
-	if c.traces && c.sweep(n) <= uint64(someChanges*n) {
+	if c.abilities().Traces && c.sweep(n) <= uint64(someChanges*n) {
 		if err := c.trace(ctx, p, unproven); err == nil || passing(err) {
 			return err
 		}

@@ -68,7 +68,7 @@ func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
 	if len(r.spans) == 0 {
 		return context.Cause(ctx)
 	}
-	if budget > 0 && budget <= witnessCalls {
+	if budget > 0 && budget <= r.witnessCalls() {
 		r.rest(0, tracer.ErrBudget)
 		return context.Cause(ctx)
 	}

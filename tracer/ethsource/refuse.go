@@ -66,6 +66,9 @@ type nodeError struct {
 	after time.Duration // how long the endpoint asks to wait; zero when it does not say
 	late  bool          // there was no time to try again
 	fork  bool          // the endpoint shows more than one chain
+	inner bool          // it is within an answer, and says nothing of the method
+	ill   bool          // it counts as a failure of the node
+	node  int           // the index of whoever says it
 }
 
 func (e *nodeError) Error() string { return e.text }

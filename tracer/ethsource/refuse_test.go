@@ -10,9 +10,12 @@ import (
 	"time"
 )
 
+// one is a pool of one endpoint.
+func one(url string) []Endpoint { return []Endpoint{{URL: url}} }
+
 func newClient(t testing.TB, endpoint string) *client {
 	t.Helper()
-	c, err := dial(t.Context(), endpoint, Options{})
+	c, err := dial(t.Context(), one(endpoint), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +289,7 @@ func TestSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := secrets(u)
+	r := secrets([]*url.URL{u})
 	for _, s := range []string{
 		u.String(), u.RequestURI(), "abcdef0123456789", "q1w2e3r4", "a/b+c", "a%2Fb%2Bc", "pass word", "pass%20word", "pass+word", "user:pass%20word",
 	} {

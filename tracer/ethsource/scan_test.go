@@ -298,7 +298,7 @@ func BenchmarkDecode(b *testing.B) {
 	})
 	b.Run("transfers", func(b *testing.B) {
 		c := newClient(b, "http://127.0.0.1:1")
-		c.http.Transport = transport
+		c.nodes[0].http.Transport = transport
 		s := &Source{c: c, chain: tracer.Chain{ID: 1}, hashes: make(map[uint64]common.Hash)}
 		all := &filter{topics: []any{}, matches: func(*log) bool { return true }}
 		measure(b, func() (int, error) {

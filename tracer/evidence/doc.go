@@ -20,6 +20,10 @@
 // were overcome. The time of an answer is that of the recorder's clock when it
 // first came.
 //
+// Several nodes at one host are told apart by their order: node.example,
+// node.example#2. A port is not written down, because that of a node on the same
+// machine is another one every time.
+//
 // Indexers are asked by address. Their questions have as their method that of
 // HTTP with what follows the address of the endpoint, and their answers are kept
 // with their status, as they came:

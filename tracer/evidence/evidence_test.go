@@ -148,11 +148,11 @@ func TestReplay(t *testing.T) {
 			if f.o.Faults == nil { // a failure that is overcome costs requests, and is not in the recording
 				budgets = []int{10, 40, 100}
 			}
-			want := said(t.Context(), srv.URL, ethsource.Options{Wrap: r.Wrap, Recorded: true, Reads: 1}, budgets...)
+			want := said(t.Context(), srv.URL, ethsource.Options{Wrap: r.WrapNode, Recorded: true, Reads: 1}, budgets...)
 			node := open(t, archive(t, r))
 			for _, reads := range []int{1, 16} {
 				node.Rewind()
-				got := said(t.Context(), "http://127.0.0.1", ethsource.Options{Wrap: node.Wrap, Recorded: true, Reads: reads}, budgets...)
+				got := said(t.Context(), "http://127.0.0.1", ethsource.Options{Wrap: node.WrapNode, Recorded: true, Reads: reads}, budgets...)
 				if got != want {
 					i := 0
 					for i < len(got) && i < len(want) && got[i] == want[i] {
@@ -176,7 +176,7 @@ func TestSameBytes(t *testing.T) {
 		for _, batch := range []int{1000, 21} {
 			srv := httptest.NewServer(devnet.NewNode(world(), devnet.NodeOptions{MaxBatch: batch}))
 			r := newRecorder(t)
-			src, err := ethsource.Open(t.Context(), devnet.Chain(), srv.URL, ethsource.Options{Wrap: r.Wrap, Reads: reads})
+			src, err := ethsource.Open(t.Context(), devnet.Chain(), srv.URL, ethsource.Options{Wrap: r.WrapNode, Reads: reads})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -22,6 +22,10 @@ import (
 // calls with results cover the blocks, addresses and topics together, and a
 // method that was refused in the same words whatever was asked is refused
 // again. What was not recorded is an error of the request, see [Node.Missing].
+//
+// Of several nodes ([Node.WrapNode]) one answers first what it did itself, and
+// then what others did: which of them is asked depends on which had just failed,
+// and they are nodes of one chain.
 type Node struct {
 	spool *spool
 	run   json.RawMessage
@@ -31,6 +35,7 @@ type Node struct {
 	sets  map[string]*set
 
 	mu      sync.Mutex
+	pool    []string    // the names of the nodes of which one may answer for another, sorted
 	given   map[sum]int // how many answers, by question
 	missing []string
 }
@@ -78,8 +83,33 @@ func (n *Node) Close() error { return n.spool.close() }
 // Wrap returns the node itself, in place of the network.
 func (n *Node) Wrap(http.RoundTripper) http.RoundTripper { return n }
 
+// WrapNode is [Node.Wrap] for one of several nodes.
+func (n *Node) WrapNode(name string, _ http.RoundTripper) http.RoundTripper {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if i, known := slices.BinarySearch(n.pool, name); !known {
+		n.pool = slices.Insert(n.pool, i, name)
+	}
+	return &pooled{n, name}
+}
+
+// A pooled is one of several nodes.
+type pooled struct {
+	*Node
+	name string
+}
+
+// RoundTrip answers a request.
+func (n *pooled) RoundTrip(req *http.Request) (*http.Response, error) {
+	return n.roundTrip(req, n.name)
+}
+
 // RoundTrip answers a request.
 func (n *Node) RoundTrip(req *http.Request) (*http.Response, error) {
+	return n.roundTrip(req, req.URL.Hostname())
+}
+
+func (n *Node) roundTrip(req *http.Request, host string) (*http.Response, error) {
 	body, err := drain(req)
 	if err != nil {
 		return nil, err
@@ -88,13 +118,13 @@ func (n *Node) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return nil, errors.New("the recording answers JSON-RPC only")
 	}
-	return n.answerCalls(req, list, batch)
+	return n.answerCalls(req, host, list, batch)
 }
 
-func (n *Node) answerCalls(req *http.Request, list []call, batch bool) (_ *http.Response, err error) {
+func (n *Node) answerCalls(req *http.Request, host string, list []call, batch bool) (_ *http.Response, err error) {
 	answers := make([][]byte, len(list))
 	for i := range list {
-		if answers[i], err = n.ask(req.URL.Hostname(), &list[i]); err != nil {
+		if answers[i], err = n.ask(host, &list[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -151,11 +181,14 @@ func (n *Node) ask(host string, c *call) ([]byte, error) {
 	key := sha256.Sum256(text)
 	e := n.asked[key]
 	if e == nil {
+		got, err := n.others(host, c)
+		if got != nil || err != nil {
+			return got, err
+		}
 		if a, ok := n.never[host+" "+c.Method]; ok {
 			return n.spool.get(a)
 		}
-		got, err := n.covered(host, c)
-		if got == nil && err == nil {
+		if got, err = n.covered(c, host); got == nil && err == nil {
 			n.miss(c)
 			return nil, fmt.Errorf("the recording does not have this call of %s", tracer.CleanText(c.Method, 60))
 		}
@@ -172,6 +205,34 @@ func (n *Node) ask(host string, c *call) ([]byte, error) {
 		k -= r.times
 	}
 	return n.spool.get(e.last())
+}
+
+// others returns what another node of the pool has said to a call, or nil.
+func (n *Node) others(host string, c *call) ([]byte, error) {
+	n.mu.Lock()
+	pool := slices.Clone(n.pool)
+	n.mu.Unlock()
+	if len(pool) < 2 || !slices.Contains(pool, host) {
+		return nil, nil
+	}
+	if got, err := n.covered(c, host); got != nil || err != nil {
+		return got, err
+	}
+	for _, other := range pool {
+		text, err := c.text(other)
+		if err != nil {
+			return nil, err
+		}
+		e := n.asked[sha256.Sum256(text)]
+		if e == nil {
+			continue
+		}
+		got, err := n.spool.get(e.last())
+		if err != nil || bytes.HasPrefix(got, []byte(`{"result":`)) {
+			return got, err
+		}
+	}
+	return n.covered(c, pool...)
 }
 
 func (e *asked) last() sum { return e.answers[len(e.answers)-1].answer }

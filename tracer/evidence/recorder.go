@@ -78,17 +78,22 @@ func (r *Recorder) Close() error { return r.spool.close() }
 // Wrap returns next with everything that goes through it recorded. Requests
 // that are no JSON-RPC pass unrecorded: their question is in the address, for
 // which there is [Recorder.WrapAt]. A nil Recorder records nothing.
-func (r *Recorder) Wrap(next http.RoundTripper) http.RoundTripper {
+func (r *Recorder) Wrap(next http.RoundTripper) http.RoundTripper { return r.WrapNode("", next) }
+
+// WrapNode is [Recorder.Wrap] for one of several nodes, under a name of its own:
+// the host, with something that tells it from others at the same host.
+func (r *Recorder) WrapNode(name string, next http.RoundTripper) http.RoundTripper {
 	if r == nil {
 		return next
 	}
-	return &recording{r, next, nil}
+	return &recording{Recorder: r, next: next, name: name}
 }
 
 type recording struct {
 	*Recorder
 	next http.RoundTripper
 	at   *endpoint // nil: JSON-RPC alone is recorded
+	name string    // empty: the host of the request
 }
 
 // drain reads the body of a request.
@@ -111,7 +116,7 @@ func (t *recording) RoundTrip(req *http.Request) (*http.Response, error) {
 	if again.Body != nil {
 		again.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	x := &exchange{r: t.Recorder, ctx: req.Context(), host: req.URL.Hostname(), secrets: secrets(req)}
+	x := &exchange{r: t.Recorder, ctx: req.Context(), host: cmp.Or(t.name, req.URL.Hostname()), secrets: secrets(req)}
 	ok := false
 	switch x.calls, x.batch, ok = calls(body); {
 	case ok && req.Method == http.MethodPost:

@@ -14,6 +14,9 @@ type Endpoint struct {
 	Name   string `json:"name,omitempty"` // of an indexer; empty: a node
 	Host   string `json:"host"`
 	Public bool   `json:"public,omitempty"` // an indexer's public endpoint
+	Role   string `json:"role,omitempty"`   // of a node; empty: primary
+	// What was known of a node before it was asked, in words of its own.
+	Known json.RawMessage `json:"known,omitempty"`
 }
 
 // WrapAt is [Recorder.Wrap] for an endpoint that is asked by address and not
@@ -23,7 +26,7 @@ func (r *Recorder) WrapAt(base *url.URL, key string, next http.RoundTripper) htt
 	if r == nil {
 		return next
 	}
-	return &recording{r, next, &endpoint{base, key}}
+	return &recording{Recorder: r, next: next, at: &endpoint{base, key}}
 }
 
 // WrapAt is [Node.Wrap] for an endpoint that is asked by address: base is where
@@ -132,7 +135,7 @@ func (n *replaying) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if list, batch, ok := calls(body); ok {
-		return n.answerCalls(req, list, batch)
+		return n.answerCalls(req, req.URL.Hostname(), list, batch)
 	}
 	c, err := n.at.call(req, body)
 	if err != nil {
