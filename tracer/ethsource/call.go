@@ -106,7 +106,7 @@ func (s *Source) some(ctx context.Context, p *purse, calls []tracer.Call, todo [
 // With an error it returns the calls that have no outcome.
 func (s *Source) run(ctx context.Context, p *purse, calls []tracer.Call, todo []int, out []tracer.Reply) (left []int, err error) {
 	left = append(left, todo...)
-	w := want{method: "eth_call", role: RoleArchive}
+	w := want{method: "eth_call", role: RoleArchive, calls: func() int { return len(left) }}
 	if calls[todo[0]].Block == tracer.Newest {
 		w.role = RolePrimary
 	}
@@ -122,9 +122,6 @@ func (s *Source) run(ctx context.Context, p *purse, calls []tracer.Call, todo []
 				map[string]any{"to": calls[i].To, "data": hexutil.Bytes(calls[i].Data)}, at,
 			}}
 		}
-		if err := node.enter(ctx, p, len(elems)); err != nil {
-			return err
-		}
 		n := &note{batch: len(elems) > 1}
 		noted := context.WithValue(ctx, noteKey{}, n)
 		var err error
@@ -133,7 +130,6 @@ func (s *Source) run(ctx context.Context, p *purse, calls []tracer.Call, todo []
 		} else {
 			err = node.rpc.BatchCallContext(noted, elems)
 		}
-		node.leave()
 		if err != nil {
 			e := s.c.classify(err)
 			e.after = n.wait

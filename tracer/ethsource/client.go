@@ -167,10 +167,6 @@ func (c *client) probe(ctx context.Context, p *purse, result any, method string,
 // is made again.
 func (c *client) call(ctx context.Context, p *purse, probe bool, result func(*scanner) error, method string, args ...any) error {
 	return c.again(ctx, p, probe, wanted(method, args), func(n *node) error {
-		if err := n.enter(ctx, p, 1); err != nil {
-			return err
-		}
-		defer n.leave()
 		return n.post(ctx, result, method, args)
 	})
 }
@@ -276,10 +272,6 @@ func (c *client) some(ctx context.Context, p *purse, w want, todo []rpc.BatchEle
 		e := &todo[0]
 		w.method = e.Method
 		return c.again(ctx, p, false, w, func(n *node) error {
-			if err := n.enter(ctx, p, 1); err != nil {
-				return err
-			}
-			defer n.leave()
 			if err := n.post(ctx, into(e.Result), e.Method, e.Args); err != nil {
 				return err
 			}
@@ -288,16 +280,13 @@ func (c *client) some(ctx context.Context, p *purse, w want, todo []rpc.BatchEle
 		})
 	}
 	smaller := false
+	w.calls = func() int { return len(todo) }
 	err := c.again(ctx, p, false, w, func(n *node) error {
-		if err := n.enter(ctx, p, len(todo)); err != nil {
-			return err
-		}
 		for i := range todo {
 			todo[i].Error = nil
 		}
 		noted := &note{batch: true}
 		err := n.rpc.BatchCallContext(context.WithValue(ctx, noteKey{}, noted), todo)
-		n.leave()
 		var left []rpc.BatchElem
 		var first *nodeError
 		for _, call := range todo {

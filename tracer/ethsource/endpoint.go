@@ -128,7 +128,8 @@ var (
 type want struct {
 	method string
 	role   Role
-	tour   *tour
+	calls  func() int // how many it is about; nil: one
+	tour   *tour      // the tries before it, when the answers to these were no good
 }
 
 // wanted is what a call needs. A state is an old one unless the newest is asked

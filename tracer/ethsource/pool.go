@@ -264,7 +264,10 @@ func (c *client) again(ctx context.Context, p *purse, probe bool, w want, try fu
 				return err
 			}
 		}
-		err := c.attempt(ctx, p, n, try)
+		err := c.attempt(ctx, p, n, w, try)
+		if err == errRests {
+			continue
+		}
 		if err == nil {
 			w.tour.answer(n)
 			return nil
@@ -298,14 +301,27 @@ func (c *client) again(ctx context.Context, p *purse, probe bool, w want, try fu
 	}
 }
 
-// attempt runs try with a node, and keeps account of how that went. Of several
-// nodes, one that has been resting must show first that it is still on the chain.
-func (c *client) attempt(ctx context.Context, p *purse, n *node, try func(*node) error) error {
+// errRests reports that a node has begun to rest while others waited for it.
+var errRests = errors.New("the endpoint rests")
+
+// attempt runs try with a node when it is its turn, and keeps account of how
+// that went. Of several nodes, one that has been resting must show first that it
+// is still on the chain.
+func (c *client) attempt(ctx context.Context, p *purse, n *node, w want, try func(*node) error) error {
+	calls := 1
+	if w.calls != nil {
+		calls = w.calls()
+	}
 	if len(c.nodes) == 1 {
+		if err := n.enter(ctx, p, calls); err != nil {
+			return err
+		}
+		defer n.leave()
 		return try(n)
 	}
 	var err error
-	if n.claim() && c.vouch != nil {
+	rested := n.claim()
+	if rested && c.vouch != nil {
 		if err = c.vouch(ctx, p, n); errors.Is(err, tracer.ErrWrongChain) || errors.Is(err, tracer.ErrReorg) {
 			n.mu.Lock()
 			n.out = err
@@ -314,7 +330,16 @@ func (c *client) attempt(ctx context.Context, p *purse, n *node, try func(*node)
 		}
 	}
 	if err == nil {
+		err = n.enter(ctx, p, calls)
+	}
+	if err == nil {
+		if !rested && n.resting() > 0 && c.pick(w, nil) != n {
+			n.leave()
+			p.refund(calls)
+			return errRests
+		}
 		err = try(n)
+		n.leave()
 	}
 	switch {
 	case err == nil:
