@@ -142,7 +142,7 @@ func TestPool(t *testing.T) {
 		if got := full.others("eth_getLogs", "eth_getTransactionReceipt", "eth_getTransactionByHash", "eth_chainId", "eth_getBlockByNumber"); len(got) > 0 {
 			t.Errorf("the primary was asked for %q", got)
 		}
-		if got := old.others(append(witness, "eth_getBalance", "eth_getTransactionCount", "eth_getCode")...); len(got) > 0 {
+		if got := old.others(append(witness, "eth_getBalance", "eth_getTransactionCount", "eth_getCode", "eth_call")...); len(got) > 0 {
 			t.Errorf("the archive was asked for %q", got)
 		}
 		if got := traces.others(append(witness, "trace_")...); len(got) > 0 {
