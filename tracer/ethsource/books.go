@@ -117,11 +117,11 @@ func (n payer) Calls(ctx context.Context, calls []tracer.Call, most int) ([]trac
 // [balance.Checker.Check] does. A node that keeps no old states compares
 // nothing, as its notes say.
 func (s *Source) Check(ctx context.Context, claims []balance.Claim, most int, ts ...[]tracer.Transfer) (wrong []balance.Mismatch, unchecked []tracer.Unread, requests int, err error) {
-	if !s.archive {
+	if !s.abilities().Archive {
 		return nil, nil, 0, context.Cause(ctx)
 	}
 	spent := new(counter)
-	return s.balances.Check(ctx, payer{s, newPurse(most, spent), spent}, claims, most, ts...)
+	return s.checker.Check(ctx, payer{s, newPurse(most, spent), spent}, claims, most, ts...)
 }
 
 // leastMending is how many requests mending may take however little was read;
