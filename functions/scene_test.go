@@ -376,7 +376,7 @@ func openNode(url string, perSecond float64) Opener {
 		limiter = rate.NewLimiter(rate.Limit(perSecond), int(perSecond))
 	}
 	return func(ctx context.Context, chain tracer.Chain, pin *tracer.Block, rec *evidence.Recorder) (tracer.Source, error) {
-		src, err := ethsource.Open(ctx, chain, url, ethsource.Options{Pin: pin, Limiter: limiter, Wrap: rec.Wrap})
+		src, err := ethsource.Open(ctx, chain, url, ethsource.Options{Pin: pin, Limiter: limiter, Wrap: rec.WrapNode})
 		if err != nil {
 			return nil, err
 		}
