@@ -59,7 +59,7 @@ func quietScene(t *testing.T, o devnet.NodeOptions, submit func(*scene) string, 
 	s = newSceneWith(t, o)
 	if open != nil {
 		s.App.Open = func(ctx context.Context, chain tracer.Chain, pin *tracer.Block, rec *evidence.Recorder) (tracer.Source, error) {
-			src, err := ethsource.Open(ctx, chain, s.url, ethsource.Options{Pin: pin, Wrap: rec.Wrap})
+			src, err := ethsource.Open(ctx, chain, s.url, ethsource.Options{Pin: pin, Wrap: rec.WrapNode})
 			if err != nil {
 				return nil, err
 			}
