@@ -69,7 +69,7 @@ func indexedScene(t *testing.T, edit func([]byte) []byte) *scene {
 	t.Cleanup(srv.Close)
 	s := newScene(t)
 	s.App.Open = func(ctx context.Context, chain tracer.Chain, pin *tracer.Block, rec *evidence.Recorder) (tracer.Source, error) {
-		return openIndexed(ctx, chain, pin, s.url, srv.URL, ethsource.Options{Wrap: rec.Wrap}, indexsource.Options{Wrap: rec.WrapAt})
+		return openIndexed(ctx, chain, pin, s.url, srv.URL, ethsource.Options{Wrap: rec.WrapNode}, indexsource.Options{Wrap: rec.WrapAt})
 	}
 	return s
 }
@@ -141,7 +141,7 @@ func TestIndexed(t *testing.T) {
 			if len(asked) != 1 || asked[0].Name != "sqd" {
 				t.Errorf("who was asked: %v", asked)
 			}
-			return openIndexed(ctx, chain, pin, "http://"+rec.Host(), "http://"+rec.Host(), ethsource.Options{Wrap: rec.Wrap, Recorded: true}, indexsource.Options{Wrap: rec.WrapAt, Recorded: true})
+			return openIndexed(ctx, chain, pin, "http://"+rec.Host(), "http://"+rec.Host(), ethsource.Options{Wrap: rec.WrapNode, Recorded: true}, indexsource.Options{Wrap: rec.WrapAt, Recorded: true})
 		})
 		if err != nil {
 			t.Fatalf("turns of %s: %v", turn, err)
