@@ -309,6 +309,41 @@ func TestReplayNodes(t *testing.T) {
 	}
 }
 
+// TestReplayPool traces over three nodes of one host, one of which fails now and
+// then, and replays what they said to the same bytes; no key is in the evidence.
+func TestReplayPool(t *testing.T) {
+	w := devnet.Generate(devnet.Config{})
+	faults := []devnet.Fault{devnet.FaultServer, devnet.FaultCut, devnet.FaultRate, devnet.FaultHTML}
+	url := func(o devnet.NodeOptions) string {
+		srv := httptest.NewServer(devnet.NewNode(w, o))
+		t.Cleanup(srv.Close)
+		return srv.URL + "/v2/secret-key"
+	}
+	labels := filepath.Join(t.TempDir(), "labels.csv")
+	if err := writeRows(labels, labelRows(w)); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "out")
+	if code, _, errs := command(t.Context(), "trace", w.Truth.Victims[0].Payments[0].Tx.Hex(), "--chain", "devnet", "--labels", labels, "--out", dir,
+		"--rpc", url(devnet.NodeOptions{NoTraces: true, NoArchive: true, Faults: devnet.Sometimes(3, 10, faults...)}),
+		"--rpc", "archive="+url(devnet.NodeOptions{NoTraces: true}),
+		"--rpc", "trace="+url(devnet.NodeOptions{NoArchive: true, MaxTraceRange: 5000})); code != exitDone {
+		t.Fatalf("trace ends with %d: %s", code, errs)
+	}
+	if code, out, errs := command(t.Context(), "replay", dir, "--labels", labels); code != exitDone {
+		t.Errorf("replay ends with %d: %s%s", code, out, errs)
+	}
+	lines := bytes.Join(evidenceLines(t, dir), nil)
+	for _, want := range []string{`"host":"127.0.0.1"`, `"host":"127.0.0.1#2"`, `"host":"127.0.0.1#3"`, `"role":"archive"`} {
+		if !bytes.Contains(lines, []byte(want)) {
+			t.Errorf("the evidence does not have %s", want)
+		}
+	}
+	if bytes.Contains(lines, []byte("secret-key")) {
+		t.Error("the key is in the evidence")
+	}
+}
+
 // BenchmarkRecord traces the demo with its evidence kept and without, and
 // replays it.
 func BenchmarkRecord(b *testing.B) {

@@ -1,7 +1,6 @@
 package ethsource_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -385,5 +384,3 @@ func TestTurncoat(t *testing.T) {
 		t.Errorf("%d transfers, %v", len(ans.Transfers), err)
 	}
 }
-
-var _ = context.Background

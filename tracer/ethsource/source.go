@@ -9,6 +9,13 @@
 // costs least. Coins that validators withdraw or are paid are not
 // transfers, and are not read.
 //
+// Several nodes make a pool ([OpenPool]). Each call goes to a node of its role,
+// and to another when that one fails, is behind, limits the rate, or lacks the
+// data or the method, but not when it finds the question too large. A node that
+// fails three times in a row rests, longer each time, and before it is asked again it
+// must still show the pinned block. All nodes that a reading asked must show it at
+// its end too.
+//
 // What it promises: an answer covers what was asked, or says what it does not
 // cover; a node that refuses is asked for less, one that fails is asked again,
 // and neither is ever taken for "nothing moved"; what a node leaves out or
