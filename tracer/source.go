@@ -61,7 +61,7 @@ const (
 	ReasonBudget   Reason = "budget"   // the budget of requests or wallets ran out
 	ReasonStopped  Reason = "stopped"  // the run was interrupted
 	ReasonSource   Reason = "source"   // the endpoint failed or refused
-	ReasonNoTraces Reason = "internal" // the endpoint has no way to read internal transfers
+	ReasonNoTraces Reason = "internal" // the endpoint has no way to read internal transfers, or on Tron any of native coin
 	ReasonCrowded  Reason = "hub"      // more transfers than a person's wallet has: pooled with strangers' money
 	ReasonDust     Reason = "dust"     // below the smallest amount worth following
 	ReasonUnpriced Reason = "unpriced" // converted into a token with no known value

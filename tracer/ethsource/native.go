@@ -85,7 +85,11 @@ func (j *job) missed(b stretch, of tracer.Part, err error) []tracer.Unread {
 	var us []tracer.Unread
 	for _, p := range j.active {
 		if p.From, p.To = max(p.From, b.from), min(p.To, b.to); p.From <= p.To {
-			us = append(us, tracer.Unread{Span: p, Part: of, Reason: reason(of, err), Detail: err.Error()})
+			u := tracer.Unread{Span: p, Part: of, Reason: reason(of, err), Detail: err.Error()}
+			if err == errTron {
+				u.Reason = tracer.ReasonNoTraces
+			}
+			us = append(us, u)
 		}
 	}
 	return us

@@ -20,7 +20,7 @@ import (
 // and TransactionReceipt.)
 
 // errTron is why moves of TRX are not read from a node.
-var errTron = &nodeError{kind: kindMissing, text: "a node of Tron does not tell moves of TRX over JSON-RPC; TronGrid tells all but what contracts pay out"}
+var errTron error = &nodeError{kind: kindMissing, text: "a node of Tron does not tell moves of TRX over JSON-RPC; TronGrid tells all but what contracts pay out"}
 
 const tronNote = "A node of Tron does not tell over JSON-RPC what moved in TRX, nor fees: these are read only where an indexer such as TronGrid is asked (--index trongrid)."
 
@@ -45,7 +45,7 @@ func hidden(x *tx) (us []tracer.Unread) {
 	for _, w := range wallets {
 		for _, of := range []tracer.Part{tracer.PartNative, tracer.PartInternal} {
 			at := tracer.Span{Wallet: w, From: uint64(*x.Block), To: uint64(*x.Block)}
-			us = append(us, tracer.Unread{Span: at, Part: of, Reason: reason(of, errTron), Detail: errTron.Error()})
+			us = append(us, tracer.Unread{Span: at, Part: of, Reason: tracer.ReasonNoTraces, Detail: errTron.Error()})
 		}
 	}
 	return us

@@ -329,6 +329,9 @@ func (w *planning) ask(ctx context.Context, s tracer.Source, who int) (asked []t
 			if !ok || v.From > v.To {
 				continue
 			}
+			if part != tracer.PartTokens && part != tracer.PartAll && who == len(w.faster) && w.blind() && g.Detail != "" {
+				v.Reason, v.Detail = g.Reason, g.Detail // what the node says does not help
+			}
 			if u.Reason == tracer.ReasonCrowded {
 				w.final = append(w.final, v)
 			} else {

@@ -23,6 +23,7 @@ type reading struct {
 	failed    tracer.Reason // no use to read more
 	detail    string
 	native    string // why native transfers are missing, if they are
+	blind     bool   // and asking again would not help
 	internal  string // why internal transfers are missing, if they are
 	unchecked bool   // some of it was not compared with balances
 }
@@ -264,6 +265,7 @@ func (r *reading) mark(s span, unread []tracer.Unread) {
 			r.internal = cmp.Or(clause(u), "the endpoint shows no internal transfers")
 			continue
 		case u.Part == tracer.PartNative:
+			r.blind = u.Reason == tracer.ReasonNoTraces && (r.native == "" || r.blind)
 			r.native = cmp.Or(clause(u), "the endpoint shows no native transfers")
 			continue
 		case u.Reason == tracer.ReasonCrowded:

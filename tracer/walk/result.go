@@ -231,7 +231,11 @@ func (w *Walk) status(id uint32, unread bool, stake tracer.Micros, stopped Stopp
 	}
 	switch {
 	case r.native != "":
-		return Status{Reason: tracer.ReasonSource, Detail: sentence("Its moves of " + w.o.Chain.Symbol + " could not be read: " + r.native)}
+		reason := tracer.ReasonSource
+		if r.blind {
+			reason = tracer.ReasonNoTraces
+		}
+		return Status{Reason: reason, Detail: sentence("Its moves of " + w.o.Chain.Symbol + " could not be read: " + r.native)}
 	case r.internal != "" && w.code[a]:
 		return Status{Reason: tracer.ReasonNoTraces, Detail: sentence("A contract, and what it pays in " + w.o.Chain.Symbol + " could not be read: " + r.internal)}
 	}

@@ -84,6 +84,7 @@ type stateWallet struct {
 	Failed    tracer.Reason `json:",omitempty"`
 	Detail    string        `json:",omitempty"`
 	Native    string        `json:",omitempty"`
+	Blind     bool          `json:",omitempty"`
 	Internal  string        `json:",omitempty"`
 	Unchecked bool          `json:",omitempty"`
 	State     *stateState   `json:",omitempty"`
@@ -145,7 +146,7 @@ func (w *Walk) saveLines(out io.Writer) error {
 		r := read[a]
 		s := stateWallet{
 			Wallet: a, Windows: r.windows, Window: r.window, Transfers: r.transfers, Hub: r.hub, Pool: r.pool, Judged: r.judged,
-			Failed: r.failed, Detail: r.detail, Native: r.native, Internal: r.internal, Unchecked: r.unchecked,
+			Failed: r.failed, Detail: r.detail, Native: r.native, Blind: r.blind, Internal: r.internal, Unchecked: r.unchecked,
 		}
 		if code, ok := w.code[a]; ok {
 			s.Contract = &code
@@ -421,7 +422,7 @@ func (w *Walk) takeWallet(s *stateWallet) error {
 	}
 	r := &reading{
 		windows: s.Windows, window: s.Window, transfers: s.Transfers, hub: s.Hub, pool: s.Pool, judged: s.Judged,
-		failed: s.Failed, detail: s.Detail, native: s.Native, internal: s.Internal, unchecked: s.Unchecked,
+		failed: s.Failed, detail: s.Detail, native: s.Native, blind: s.Blind, internal: s.Internal, unchecked: s.Unchecked,
 	}
 	for i, c := range s.Spans {
 		if c[0] > c[1] || c[1] > w.pinned.Number || i > 0 && (c[0] <= s.Spans[i-1][1] || c[0]-s.Spans[i-1][1] == 1) {
