@@ -40,6 +40,7 @@ type rerun struct {
 	Limits    walk.Limits         `json:"limits"`
 	Unseen    bool                `json:"unseen,omitempty"`
 	Prove     bool                `json:"prove,omitempty"`
+	Agree     bool                `json:"agree,omitempty"`
 	Reference string              `json:"reference,omitempty"`
 	Source    string              `json:"source"`
 	Endpoints bool                `json:"endpoints,omitempty"` // the report names them
@@ -48,7 +49,7 @@ type rerun struct {
 
 // evidence writes down what the report rests on.
 func (j *job) evidence() (report.NamedFile, error) {
-	run := rerun{Chain: j.chain.ID, Policy: j.policy.String(), Since: j.since, Until: j.until, Limits: j.limits, Unseen: j.unseen, Prove: j.prove,
+	run := rerun{Chain: j.chain.ID, Policy: j.policy.String(), Since: j.since, Until: j.until, Limits: j.limits, Unseen: j.unseen, Prove: j.prove, Agree: j.agree,
 		Reference: j.reference, Source: j.about, Endpoints: len(j.endpoints) > 0}
 	if p, ok := j.source.(interface{ Asked() []evidence.Endpoint }); ok {
 		run.Asked = p.Asked()
@@ -63,7 +64,7 @@ func (j *job) evidence() (report.NamedFile, error) {
 
 // job is the trace that was recorded, without its source, labels and prices.
 func (r *rerun) job() (*job, error) {
-	j := &job{since: r.Since, until: r.Until, limits: r.Limits, unseen: r.Unseen, prove: r.Prove, reference: r.Reference, maxGap: -1}
+	j := &job{since: r.Since, until: r.Until, limits: r.Limits, unseen: r.Unseen, prove: r.Prove, agree: r.Agree, reference: r.Reference, maxGap: -1}
 	ok := true
 	if j.chain, ok = tracer.ChainByID(r.Chain); r.Chain == devnet.ChainID {
 		j.chain = devnet.Chain()

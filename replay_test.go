@@ -324,7 +324,7 @@ func TestReplayPool(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "out")
-	if code, _, errs := command(t.Context(), "trace", w.Truth.Victims[0].Payments[0].Tx.Hex(), "--chain", "devnet", "--labels", labels, "--out", dir,
+	if code, _, errs := command(t.Context(), "trace", w.Truth.Victims[0].Payments[0].Tx.Hex(), "--chain", "devnet", "--labels", labels, "--out", dir, "--agree",
 		"--rpc", url(devnet.NodeOptions{NoTraces: true, NoArchive: true, Faults: devnet.Sometimes(3, 10, faults...)}),
 		"--rpc", "archive="+url(devnet.NodeOptions{NoTraces: true}),
 		"--rpc", "trace="+url(devnet.NodeOptions{NoArchive: true, MaxTraceRange: 5000})); code != exitDone {
@@ -332,6 +332,9 @@ func TestReplayPool(t *testing.T) {
 	}
 	if code, out, errs := command(t.Context(), "replay", dir, "--labels", labels); code != exitDone {
 		t.Errorf("replay ends with %d: %s%s", code, out, errs)
+	}
+	if raw, err := os.ReadFile(filepath.Join(dir, "report.json")); err != nil || !bytes.Contains(raw, []byte("Two endpoints were asked")) {
+		t.Errorf("the report does not say that two agree: %v", err)
 	}
 	lines := bytes.Join(evidenceLines(t, dir), nil)
 	for _, want := range []string{`"host":"127.0.0.1"`, `"host":"127.0.0.1#2"`, `"host":"127.0.0.1#3"`, `"role":"archive"`} {

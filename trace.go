@@ -39,6 +39,7 @@ type job struct {
 	out       string
 	version   string             // of the tool, in the report
 	prove     bool               // hold the transfers of the report against their blocks
+	agree     bool               // ask a second endpoint for them
 	recorder  *evidence.Recorder // nil: what the report rests on is not kept
 	signer    report.Signer      // nil: the report is not signed
 }
@@ -88,14 +89,31 @@ func (j *job) trace(ctx context.Context, stderr io.Writer) (*walk.Result, *repor
 			return nil, nil, err
 		}
 	}
-	if !j.prove {
+	if j.prove {
+		why, err := j.unproven(ctx, r)
+		if err != nil {
+			return nil, nil, fmt.Errorf("prove the transfers: %w", err)
+		}
+		r.Prove(why)
+	}
+	if !j.agree {
 		return res, r, nil
 	}
-	why, err := j.unproven(ctx, r)
+	cited, err := r.Cited()
 	if err != nil {
-		return nil, nil, fmt.Errorf("prove the transfers: %w", err)
+		return nil, nil, err
 	}
-	r.Prove(why)
+	src, ok := tracer.As[interface {
+		Agree(context.Context, []tracer.Transfer) ([]string, int, error)
+	}](j.source)
+	if !ok {
+		return nil, nil, usage("--agree: only nodes can be asked for transactions")
+	}
+	disputes, alone, err := src.Agree(ctx, cited)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask a second endpoint for the transfers: %w", err)
+	}
+	r.Agree(disputes, alone)
 	return res, r, nil
 }
 
@@ -163,7 +181,7 @@ func traceCommand() *cobra.Command {
 	var policy, since, until, minUSD, maxGap, out, reference, key string
 	var prices, labelFiles, quotes []string
 	var limits walk.Limits
-	var unseen, record, prove bool
+	var unseen, record, prove, agree bool
 	cmd := &cobra.Command{
 		Use:   "trace SEED…",
 		Short: "Follow the money from wallets or payments and write a report",
@@ -172,7 +190,7 @@ func traceCommand() *cobra.Command {
 			"that payment is followed; with a wallet, everything it received.",
 		Args: needArgs(1, "at least one wallet or transaction that was paid"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			j := job{limits: limits, unseen: unseen, prove: prove, out: filepath.Clean(out), reference: reference}
+			j := job{limits: limits, unseen: unseen, prove: prove, agree: agree, out: filepath.Clean(out), reference: reference}
 			chain, err := f.named()
 			if err != nil {
 				return err
@@ -221,6 +239,9 @@ func traceCommand() *cobra.Command {
 			if prove && len(f.rpc) == 0 {
 				return usage("--prove: transfers can be proven with a node only; name one with --rpc")
 			}
+			if agree && len(strings.Split(strings.Join(f.rpc, ","), ",")) < 2 {
+				return usage("--agree: it takes two endpoints; name a second one with --rpc")
+			}
 			if record && len(f.rpc) > 0 {
 				if j.recorder, err = evidence.NewRecorder(clock()); err != nil {
 					return err
@@ -258,6 +279,7 @@ func traceCommand() *cobra.Command {
 	fs.StringSliceVar(&quotes, "quotes", nil, "whom to ask for prices that no file has, the first first: chainlink (feeds on the chain itself),\ndefillama (which learns which coins and tokens are looked at, and of what days), or none\n(default: chainlink, where the chain has a feed and is read with --rpc)")
 	fs.StringVar(&out, "out", "scamtrace-report", "`DIR` for the report")
 	fs.BoolVar(&record, "record", true, "keep what the node answered in the report, for replay")
+	fs.BoolVar(&agree, "agree", false, "ask two endpoints for the transactions of every transfer of the report, and say where they differ")
 	fs.BoolVar(&prove, "prove", false, "hold every transfer of the report against the header of its block (two calls a block)")
 	fs.StringVar(&key, "sign", "", "sign the report with the Ed25519 key in `FILE`, which is made if it is not there")
 	fs.StringVar(&reference, "case", "", "a reference of your own for the report; no names")

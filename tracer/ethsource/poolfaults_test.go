@@ -157,3 +157,52 @@ func TestKnown(t *testing.T) {
 		}
 	}
 }
+
+// TestAgree asks three nodes for transfers, one of which forges what receipts
+// hold.
+func TestAgree(t *testing.T) {
+	w := made(smallWorld)
+	all := w.Transfers()
+	ts := all[100:160]
+	good := func() string { return serve(t, devnet.NewNode(w, devnet.NodeOptions{})) + keyPath }
+	forger := &liar{node: devnet.NewNode(w, devnet.NodeOptions{}), lie: func(c call, _ int, a *call) {
+		if c.Method == "eth_getTransactionReceipt" {
+			a.Result = []byte(strings.ReplaceAll(string(a.Result), `"data":"0x00`, `"data":"0x01`))
+		}
+	}}
+	for _, tt := range []struct {
+		name   string
+		list   []string
+		tokens string // what is said of them; of others nothing
+		alone  int
+	}{
+		{"two that agree", []string{good(), good()}, "", 0},
+		{"one alone", []string{good()}, "", len(ts)},
+		{"a forger", []string{good(), serve(t, forger) + keyPath, good()}, "the endpoint at 127.0.0.1#2 shows the transaction otherwise", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := ethsource.OpenPool(t.Context(), devnet.Chain(), pool(t, tt.list...), ethsource.Hasty(ethsource.Options{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			why, alone, err := s.Agree(t.Context(), ts)
+			if err != nil || alone != tt.alone {
+				t.Fatalf("%d transfers are shown by one alone, want %d; %v", alone, tt.alone, err)
+			}
+			tokens := 0
+			for i, x := range ts {
+				want := ""
+				if x.Kind == tracer.KindToken {
+					want = tt.tokens
+					tokens++
+				}
+				if !strings.HasPrefix(why[i], want) || want == "" && why[i] != "" || strings.Contains(why[i], "secret") {
+					t.Errorf("transfer %d (%s): %q, want %q", i, x.Kind, why[i], want)
+				}
+			}
+			if tokens == 0 {
+				t.Error("there are no tokens among them")
+			}
+		})
+	}
+}

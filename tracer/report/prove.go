@@ -131,3 +131,26 @@ func (r *Report) Prove(why []string) {
 	}
 	r.Notes = append(r.Notes, "Of a proven transfer the block's hash is all that has to be believed: it can be looked up at any node or explorer of the chain.")
 }
+
+// Agree notes what became of asking several endpoints for the transfers of
+// [Report.Cited]: disputes says how one of them differs, for each transfer, or
+// nothing, and a transfer in dispute is not verified; alone is how many no two
+// endpoints have shown.
+func (r *Report) Agree(disputes []string, alone int) {
+	count := make(map[string]int)
+	for i, why := range disputes {
+		if why != "" {
+			r.Transfers[i].Verified = false
+			count[why]++
+		}
+	}
+	for _, why := range slices.Sorted(maps.Keys(count)) {
+		r.Notes = append(r.Notes, clean(fmt.Sprintf("In dispute: of %d of %d transfers, %s. They do not count as verified.", count[why], len(disputes), why), 1000))
+	}
+	if n := len(disputes) - alone; len(count) == 0 && n > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("Two endpoints were asked for the transactions of the transfers, and agree on %d of %d.", n, len(disputes)))
+	}
+	if alone > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("No second endpoint shows %d of %d transfers.", alone, len(disputes)))
+	}
+}
