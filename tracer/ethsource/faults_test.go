@@ -163,9 +163,7 @@ func faultRun(t *testing.T, seed uint64) string {
 		}
 		was.Transfers, ans.Transfers = money(truth), money(ans.Transfers)
 	}
-	for _, u := range ans.Unchecked { // it is said
-		ans.Unread = append(ans.Unread, u)
-	}
+	ans.Unread = append(ans.Unread, ans.Unchecked...) // it is said
 	covered(t, q, ans, was)
 	if q.MaxRequests > 0 && ans.Requests > q.MaxRequests {
 		t.Errorf("%d requests, want at most %d", ans.Requests, q.MaxRequests)
