@@ -158,31 +158,3 @@ func TestCheck(t *testing.T) {
 		t.Errorf("when it is over: %v", err)
 	}
 }
-
-// FuzzUnpack reads what a node says that Multicall3 answers.
-func FuzzUnpack(f *testing.F) {
-	one := func(words ...uint64) (b []byte) {
-		for _, v := range words {
-			w := uint256.NewInt(v).Bytes32()
-			b = append(b, w[:]...)
-		}
-		return b
-	}
-	good := one(32, 2, 64, 192, 1, 64, 32, 7, 0, 64, 0)
-	f.Add(good, 2)
-	f.Add(one(32, 1, 32, 1, 64, 1<<63), 1)
-	f.Add(one(1<<63, 1), 1)
-	f.Add([]byte{}, 0)
-	f.Fuzz(func(t *testing.T, b []byte, n int) {
-		if n < 0 || n > 1000 {
-			return
-		}
-		got, ok := unpack(b, n)
-		if ok != (got != nil) && n > 0 || ok && len(got) != n {
-			t.Errorf("unpack(%x, %d) = %v, %v", b, n, got, ok)
-		}
-		if slices.Equal(b, good) && n == 2 && (!ok || !got[0].known || got[0].amount.Uint64() != 7 || got[1].known) {
-			t.Errorf("unpack(good) = %v, %v", got, ok)
-		}
-	})
-}
