@@ -2,6 +2,7 @@ package nodes_test
 
 import (
 	"context"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"scamtrace/functions/nodes"
 	"scamtrace/graphstore"
 	"scamtrace/tracer"
+	"scamtrace/tracer/devnet"
 )
 
 func TestEndpoints(t *testing.T) {
@@ -67,5 +69,38 @@ func TestSetting(t *testing.T) {
 	env["SCAMTRACE_RPC"] = "https://one.example/k, bsc=https://two.example/k"
 	if a, err := functions.Open(t.Context(), lookup, nodes.WithChains); err != nil || a.Open == nil {
 		t.Errorf("Open says %v", err)
+	}
+}
+
+// TestRemembered: what is learnt of endpoints is in the bucket, by host, and the
+// next process asks less.
+func TestRemembered(t *testing.T) {
+	dir, err := graphstore.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	node := devnet.NewNode(devnet.Generate(devnet.Config{Days: 3, Transfers: 500, Victims: 1, Syndicates: 1, Noise: 20}), devnet.NodeOptions{})
+	srv := httptest.NewServer(node)
+	defer srv.Close()
+	var asked []int
+	for range 2 {
+		e, err := nodes.ParseEndpoints("devnet=" + srv.URL + "/SECRETKEY,devnet=archive=" + srv.URL + "/SECRETKEY")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Bucket = dir
+		before := node.Requests()
+		if _, err := e.Open(t.Context(), devnet.Chain(), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		asked = append(asked, node.Requests()-before)
+	}
+	data, _, err := dir.Get(t.Context(), "public/endpoints.json")
+	if err != nil || strings.Contains(string(data), "SECRETKEY") || !strings.Contains(string(data), "/127.0.0.1#2") {
+		t.Errorf("the bucket has %s, %v", data, err)
+	}
+	if asked[1] >= asked[0] {
+		t.Errorf("the second process made %d requests, the first %d", asked[1], asked[0])
 	}
 }
