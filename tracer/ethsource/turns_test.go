@@ -21,9 +21,9 @@ import (
 	"github.com/ethereum/go-ethereum/ethclient/simulated"
 )
 
-// A pool is go-ethereum behind an address that takes five blocks at once, and
+// A turnable is go-ethereum behind an address that takes five blocks at once, and
 // that may turn to something else after the first page of a reading.
-type pool struct {
+type turnable struct {
 	at    http.Handler
 	turn  func()                // called after the first page
 	lie   func(c call, a *call) // what it changes after that
@@ -40,10 +40,10 @@ func to(t *testing.T, node string) http.Handler {
 	return httputil.NewSingleHostReverseProxy(u)
 }
 
-func (p *pool) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.at.ServeHTTP(w, r) }
+func (p *turnable) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.at.ServeHTTP(w, r) }
 
 // answer is the lie of a [liar] in front of the pool.
-func (p *pool) answer(c call, _ int, a *call) {
+func (p *turnable) answer(c call, _ int, a *call) {
 	from, end := blocksOf(c)
 	if c.Method == "eth_getLogs" && end-from >= 5 {
 		a.Result, a.Error = nil, json.RawMessage(`{"code":-32602,"message":"exceed maximum block range: 5"}`)
@@ -88,7 +88,7 @@ func TestTurns(t *testing.T) {
 	nothing := func(call, *call) {}
 	type stage struct {
 		*testing.T
-		*pool
+		*turnable
 		b      *simulated.Backend
 		trunk  common.Hash
 		pinned uint64
@@ -168,7 +168,7 @@ func TestTurns(t *testing.T) {
 			for range 3 {
 				b.Commit()
 			}
-			p := &pool{at: to(t, node), lie: nothing}
+			p := &turnable{at: to(t, node), lie: nothing}
 			src, err := ethsource.Open(t.Context(), sc.chain, serve(t, &liar{node: p, lie: p.answer}), ethsource.Hasty(ethsource.Options{}))
 			if err != nil {
 				t.Fatal(err)
