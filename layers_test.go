@@ -17,7 +17,7 @@ func TestLayers(t *testing.T) {
 	verbs := []string{m + "tracer/ledger", m + "tracer/label", m + "tracer/price", m + "graphstore"}
 	allowed := map[string][]string{
 		m + "tracer":                       nil,
-		m + "tracer/walk":                  append([]string{m + "tracer"}, verbs...),
+		m + "tracer/walk":                  append([]string{m + "tracer", m + "tracer/balance"}, verbs...),
 		m + "tracer/cluster":               append([]string{m + "tracer", m + "tracer/walk"}, verbs...),
 		m + "tracer/report":                append([]string{m + "tracer", m + "tracer/walk", m + "tracer/cluster", m + "tracer/report/chart", m + "tracer/token"}, verbs...),
 		m + "tracer/report/chart":          nil,

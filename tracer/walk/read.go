@@ -26,6 +26,7 @@ type reading struct {
 	blind     bool   // and asking again would not help
 	internal  string // why internal transfers are missing, if they are
 	unchecked bool   // some of it was not compared with balances
+	doubtful  []span // not yet compared
 }
 
 type span struct{ from, to uint64 }
@@ -225,9 +226,7 @@ func (w *Walk) fetch(ctx context.Context) bool {
 			w.reading(s.Wallet).mark(read[s.Wallet], unread[s.Wallet])
 		}
 	}
-	for _, u := range ans.Unchecked {
-		w.reading(u.Wallet).unchecked = true
-	}
+	w.doubt(ans.Unchecked, err)
 	w.count(ans.Transfers, read, q.MaxTransfers)
 
 	p.spans = rest

@@ -127,7 +127,7 @@ func (w *Walk) Result() (*Result, error) {
 		if r.internal != "" {
 			res.Blind++
 		}
-		if r.unchecked {
+		if r.unchecked || len(r.doubtful) > 0 {
 			res.Unchecked++
 		}
 	}

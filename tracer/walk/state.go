@@ -87,6 +87,7 @@ type stateWallet struct {
 	Blind     bool          `json:",omitempty"`
 	Internal  string        `json:",omitempty"`
 	Unchecked bool          `json:",omitempty"`
+	Doubtful  [][2]uint64   `json:",omitempty"`
 	State     *stateState   `json:",omitempty"`
 }
 
@@ -150,6 +151,9 @@ func (w *Walk) saveLines(out io.Writer) error {
 		}
 		if code, ok := w.code[a]; ok {
 			s.Contract = &code
+		}
+		for _, d := range r.doubtful {
+			s.Doubtful = append(s.Doubtful, [2]uint64{d.from, d.to})
 		}
 		if x, ok := w.watch.of[a]; ok {
 			s.State = &stateState{x.Nonce, x.Balance, x.Plain, x.quiet}
@@ -429,6 +433,12 @@ func (w *Walk) takeWallet(s *stateWallet) error {
 			return corrupt("the spans of wallet %s are out of order", s.Wallet.Hex())
 		}
 		r.covered = append(r.covered, span{c[0], c[1]})
+	}
+	for _, d := range s.Doubtful {
+		if d[0] > d[1] || d[1] > w.pinned.Number {
+			return corrupt("the blocks of wallet %s that were not compared are %d to %d", s.Wallet.Hex(), d[0], d[1])
+		}
+		r.doubtful = append(r.doubtful, span{d[0], d[1]})
 	}
 	if s.Contract != nil {
 		w.code[s.Wallet] = *s.Contract

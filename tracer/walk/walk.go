@@ -245,7 +245,7 @@ func (w *Walk) Step(ctx context.Context) (more bool, err error) {
 			w.o.Progress(Progress{w.steps, w.wallets(), w.store.Len(), w.requests, len(todo), followed})
 		}
 		if len(todo) == 0 {
-			w.done = w.note(ctx)
+			w.done = w.audit(ctx) && w.note(ctx)
 			return false, nil
 		}
 		if !w.may(ctx) {
