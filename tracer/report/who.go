@@ -115,7 +115,7 @@ func (b *builder) who() []Cluster {
 		l, _ := b.Labels.Service(d.To[0])
 		b.deposits[d.Wallet.Address] = Label{
 			Name: d.Service, Category: string(l.Category), Confidence: d.Confidence,
-			Source: "forwards only to " + d.To[0].Show() + " (" + l.Source + ")",
+			Source: "forwards only to " + wallets(d) + " (" + l.Source + ")",
 		}
 	}
 	out := []Cluster{}
@@ -137,6 +137,21 @@ func (b *builder) who() []Cluster {
 		out = append(out, x)
 	}
 	return out
+}
+
+// wallets names those that a deposit address forwards to, three of them at most.
+func wallets(d cluster.Deposit) string {
+	var names []string
+	for _, w := range d.To[:min(len(d.To), 3)] {
+		names = append(names, w.Show())
+	}
+	if len(d.To) == 1 {
+		return names[0]
+	}
+	if n := len(d.To) - len(names); n > 0 {
+		names = append(names, count(n, "other", "others"))
+	}
+	return "wallets of " + d.Service + ": " + and(names)
 }
 
 // show writes a label in the form of a report.
