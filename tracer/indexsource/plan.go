@@ -29,9 +29,9 @@ type Planner struct {
 	mu     sync.Mutex
 	usable []bool // of faster, once known
 	shares []Share
-	// What the node has read itself, and what of that it could not.
+	// What the node has read itself, what of that it could not, and what it showed.
 	read, unread map[common.Address][]tracer.Unread
-	whole        map[common.Hash]bool // transactions
+	shown        map[tracer.TransferID]tracer.Transfer
 }
 
 // A Share is what one source has contributed.
@@ -60,7 +60,7 @@ type Share struct {
 //
 // What else the node can do, [tracer.As] finds.
 func Plan(node tracer.Source, faster ...tracer.Source) *Planner {
-	p := &Planner{node: node, faster: faster, read: make(map[common.Address][]tracer.Unread), unread: make(map[common.Address][]tracer.Unread), whole: make(map[common.Hash]bool)}
+	p := &Planner{node: node, faster: faster, read: make(map[common.Address][]tracer.Unread), unread: make(map[common.Address][]tracer.Unread), shown: make(map[tracer.TransferID]tracer.Transfer)}
 	for _, s := range faster {
 		name := "a faster source"
 		if n, ok := s.(interface{ Name() string }); ok {
@@ -93,15 +93,21 @@ func (p *Planner) Endpoints() (urls []string) {
 	return urls
 }
 
-// FromNode reports whether the node itself has read what a transfer belongs to.
+// FromNode reports whether the node itself has shown a transfer, unasked for it.
 func (p *Planner) FromNode(t *tracer.Transfer) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	part := tracer.PartOf(t)
-	reads := func(a common.Address) bool {
-		return holds(p.read[a], t.Block, part) && !holds(p.unread[a], t.Block, part)
+	own, ok := p.shown[t.ID()]
+	return ok && tracer.SameTransfer(*t, own)
+}
+
+// show keeps what the node showed.
+func (p *Planner) show(ts []tracer.Transfer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range ts {
+		p.shown[ts[i].ID()] = ts[i]
 	}
-	return p.whole[t.Tx] || reads(t.From) || t.Kind != tracer.KindFee && reads(t.To)
 }
 
 // holds reports whether something of a part is in one of us.
@@ -147,15 +153,9 @@ func (p *Planner) BlockAt(ctx context.Context, time uint64) (uint64, error) {
 // of Tron are, the others.
 func (p *Planner) Transactions(ctx context.Context, txs []common.Hash, most int) (tracer.Answer, error) {
 	ans, err := p.node.Transactions(ctx, txs, most)
+	p.show(ans.Transfers)
 	if err == nil && slices.ContainsFunc(ans.Unread, func(u tracer.Unread) bool { return u.Part == tracer.PartNative }) {
 		return p.fill(ctx, txs, most, ans)
-	}
-	if err == nil && len(ans.Unread) == 0 {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, tx := range txs {
-			p.whole[tx] = true
-		}
 	}
 	return ans, err
 }
@@ -364,6 +364,7 @@ func (w *planning) ask(ctx context.Context, s tracer.Source, who int) (asked []t
 		}
 	}
 	if node {
+		w.show(ans.Transfers)
 		for _, p := range q.Spans {
 			w.sure = append(w.sure, tracer.Unread{Span: p})
 		}
@@ -406,18 +407,28 @@ func byWallet(us []tracer.Unread) map[common.Address][]tracer.Unread {
 	return of
 }
 
-// believe drops what only others say where the node was asked and shows it not.
+// believe drops what only others say where the node was asked, now or before, and
+// shows it not; of what it showed before, its own words count.
 func (w *planning) believe(unread map[common.Address][]tracer.Unread) {
 	sure := byWallet(w.sure)
 	kept := w.found[:0]
 	clear(w.at)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, f := range w.found {
+		if own, ok := w.shown[f.ID()]; ok && !f.sure {
+			f = finding{own, true}
+		}
+		part := tracer.PartOf(&f.Transfer)
+		reads := func(read, not []tracer.Unread) bool {
+			return holds(read, f.Block, tracer.PartAll) && !holds(not, f.Block, part)
+		}
 		denied := false
 		for _, a := range [...]common.Address{f.From, f.To} {
 			if a == f.To && f.Kind == tracer.KindFee && f.From != f.To {
 				continue
 			}
-			denied = denied || !f.sure && holds(sure[a], f.Block, tracer.PartAll) && !holds(unread[a], f.Block, tracer.PartOf(&f.Transfer))
+			denied = denied || !f.sure && (reads(sure[a], unread[a]) || reads(w.read[a], w.Planner.unread[a]))
 		}
 		if !denied {
 			w.at[f.ID()] = len(kept)
@@ -430,6 +441,7 @@ func (w *planning) believe(unread map[common.Address][]tracer.Unread) {
 // finish lets the node fill the gaps, and read anew what cannot be right.
 func (w *planning) finish(ctx context.Context) error {
 	node := len(w.faster)
+	w.believe(nil)
 	asked, err := w.ask(ctx, w.node, node)
 	if err != nil || ctx.Err() != nil {
 		return cmp.Or(context.Cause(ctx), err)

@@ -14,6 +14,7 @@ import (
 	"scamtrace/tracer/sourcetest"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/holiman/uint256"
 )
 
 func openNode(t testing.TB, w *devnet.World, o devnet.NodeOptions) *ethsource.Source {
@@ -186,6 +187,66 @@ func TestPlanOtherChain(t *testing.T) {
 		t.Errorf("Pin of another chain says %v", err)
 	}
 	sourcetest.Test(t, b.World, indexsource.Plan(node, wrong, newSQD(t, &portal{Book: o}, indexsource.Options{})), sourcetest.Options{})
+}
+
+// An inventor leaves one wallet to the node, and invents a transfer from it in
+// what another one received.
+type inventor struct {
+	tracer.Source
+	left common.Address
+	x    tracer.Transfer
+}
+
+func (c *inventor) Transfers(ctx context.Context, q tracer.Query) (tracer.Answer, error) {
+	ans, err := c.Source.Transfers(ctx, q)
+	for _, p := range q.Spans {
+		if p.Wallet == c.left {
+			ans.Unread = append(ans.Unread, tracer.Unread{Span: p, Reason: tracer.ReasonSource, Detail: "no"})
+		}
+		if p.Wallet == c.x.To {
+			ans.Transfers = append(ans.Transfers, c.x)
+		}
+	}
+	ans.Transfers = tracer.SortTransfers(ans.Transfers)
+	return ans, err
+}
+
+// TestPlanInvents has an indexer invent a transfer of an unlisted token: from a
+// wallet that the node has read it is dropped, from another it is not the node's.
+func TestPlanInvents(t *testing.T) {
+	b := openBook(t, made(small))
+	node := openNode(t, b.World, devnet.NodeOptions{})
+	victims, truth := b.World.Truth.Victims, b.World.Transfers()
+	a, to := victims[0].Seeds[0], victims[1].Seeds[0]
+	x := truth[len(truth)/2]
+	x.Kind, x.From, x.To = tracer.KindToken, a, to
+	x.Asset = tracer.TokenOf(devnet.ChainID, common.HexToAddress("0x1234567890123456789012345678901234567890"))
+	x.Position, x.Amount = "77", *uint256.NewInt(1e18)
+	x.Tx[3] ^= 9
+	for _, first := range []bool{true, false} { // whether the node has read the sender
+		p := indexsource.Plan(node, &inventor{newSQD(t, &portal{Book: b}, pinOf(t, node)), a, x})
+		ask := func(w common.Address) []tracer.Transfer {
+			ans, err := p.Transfers(t.Context(), tracer.Query{Spans: []tracer.Span{{Wallet: w, To: b.Last}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ans.Transfers
+		}
+		if first {
+			for _, y := range ask(a) {
+				if (y.From == a || y.To == a) && !p.FromNode(&y) {
+					t.Errorf("the node showed it, and FromNode says it did not: %+v", y)
+				}
+			}
+		}
+		if got := slices.Contains(ask(to), x); got == first {
+			t.Errorf("with the sender read by the node (%v), the invention is in the answer: %v", first, got)
+		}
+		ask(a)
+		if p.FromNode(&x) {
+			t.Errorf("with the sender read by the node (%v), what was invented is from the node", first)
+		}
+	}
 }
 
 // TestPlanBudget spends a growing budget, and never more.
