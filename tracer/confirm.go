@@ -142,12 +142,15 @@ func (c *confirming) look(ctx context.Context, txs []common.Hash) error {
 	}
 	ans, err := c.s.Transfers(ctx, q)
 	c.spent += ans.Requests
+	if err != nil { // what is not in the answer may be on the chain
+		return err
+	}
 	c.judge(txs, ans.Transfers, func(t *Transfer) bool {
 		return slices.ContainsFunc(ans.Unread, func(u Unread) bool {
 			return u.Wallet == t.party() && u.From <= t.Block && t.Block <= u.To && (u.Part == PartAll || u.Part == PartOf(t))
 		})
 	})
-	return err
+	return nil
 }
 
 // party is the side of a transfer that it is looked for by.

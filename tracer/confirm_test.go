@@ -1,6 +1,8 @@
 package tracer_test
 
 import (
+	"context"
+	"errors"
 	"net/http/httptest"
 	"slices"
 	"testing"
@@ -99,5 +101,26 @@ func TestConfirm(t *testing.T) {
 				t.Error("a node that is gone is no error")
 			}
 		})
+	}
+}
+
+// broken finds nothing by hash, and fails where blocks are read.
+type broken struct{ tracer.Source }
+
+func (broken) Transactions(context.Context, []common.Hash, int) (tracer.Answer, error) {
+	return tracer.Answer{}, tracer.ErrNotFound
+}
+
+var errBroken = errors.New("broken")
+
+func (broken) Transfers(context.Context, tracer.Query) (tracer.Answer, error) {
+	return tracer.Answer{Requests: 1}, errBroken
+}
+
+// TestConfirmBroken: a source that fails denies nothing.
+func TestConfirmBroken(t *testing.T) {
+	verdicts, spent, err := tracer.Confirm(t.Context(), broken{}, make([]tracer.Transfer, 1), 0)
+	if !errors.Is(err, errBroken) || spent != 1 || verdicts[0] != tracer.Untold {
+		t.Errorf("Confirm says %v for %d requests, %v", verdicts, spent, err)
 	}
 }
