@@ -9,7 +9,11 @@ import (
 )
 
 func TestSentence(t *testing.T) {
-	total := []report.AssetTotal{{Asset: "eip155:1/slip44:60", Reported: "1"}}
+	eighteen := uint8(18)
+	total := []report.AssetTotal{{Asset: "eip155:1/slip44:60", Symbol: "ETH", Decimals: &eighteen, Reported: "1"}}
+	ether := func(usd, units string) []report.Amount {
+		return []report.Amount{{Asset: total[0].Asset, Symbol: "ETH", Amount: units, USD: usd}}
+	}
 	for _, tt := range []struct {
 		name string
 		r    report.Report
@@ -17,12 +21,21 @@ func TestSentence(t *testing.T) {
 	}{
 		{"nothing came", report.Report{Seeds: []report.Seed{{Address: "0x1"}}},
 			"We found no money that came to the wallet you reported."},
-		{"no price", report.Report{Seeds: []report.Seed{{Address: "0x1"}}, Totals: report.Totals{Assets: total, USD: report.USDTotal{Reported: "0.00"}}},
-			"We followed money from the wallet you reported. Its value in dollars is not known; the amounts are in the tables."},
+		{"no price", report.Report{
+			Seeds:   []report.Seed{{Address: "0x1", Amounts: ether("", "1000000000000000000")}},
+			Wallets: []report.Wallet{{Held: ether("", "600000000000000000")}},
+			Gaps:    []report.Gap{{Amounts: ether("", "400000000000000000")}},
+			Totals:  report.Totals{Assets: total, USD: report.USDTotal{Reported: "0.00", Held: "0.00", Gaps: "0.00"}}},
+			"We followed 1 ETH from the wallet you reported. 0.6 ETH is still held in one wallet. 0.4 ETH was not followed; the gaps say why. What is named in coins has no known price in dollars."},
+		{"no price for a part", report.Report{
+			Seeds:   []report.Seed{{Address: "0x1", Amounts: ether("5.00", "7")}, {Address: "0x1", Amounts: ether("", "6120000000000000000")}},
+			Wallets: []report.Wallet{{Held: ether("", "6120000000000000000")}, {Held: ether("5.00", "7")}},
+			Totals:  report.Totals{Assets: total, USD: report.USDTotal{Reported: "5.00", Held: "5.00"}}},
+			"We followed $5.00 and 6.12 ETH from the wallet you reported. $5.00 and 6.12 ETH are still held in 2 wallets. What is named in coins has no known price in dollars."},
 		{"everything", report.Report{
 			Seeds:   []report.Seed{{Address: "0x1"}, {Address: "0x2"}},
 			Exits:   []report.Exit{{Service: "A"}, {Service: "B"}, {Service: "A"}},
-			Wallets: []report.Wallet{{Held: []report.Amount{{}}}, {}},
+			Wallets: []report.Wallet{{Held: ether("12400.50", "1")}, {}},
 			Totals:  report.Totals{Assets: total, USD: report.USDTotal{Reported: "61400.00", Exited: "48100.00", Held: "12400.50", Gaps: "900.00"}}},
 			"We followed $61,400.00 from the 2 wallets you reported. $48,100.00 reached addresses that look like A and B. $12,400.50 is still held in one wallet. $900.00 was not followed; the gaps say why."},
 	} {

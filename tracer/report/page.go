@@ -49,6 +49,8 @@ type pageView struct {
 	StyleHash, ScriptHash string
 	Defs, Drawing         template.HTML
 
+	Reported, Exited, Held, NotFollowed worth
+
 	Coins     []string
 	Sums      []sumRow
 	MoreCoins int
@@ -135,6 +137,7 @@ type day struct {
 func page(r *Report) ([]byte, error) {
 	v := pageView{
 		R: r, Style: template.CSS(pageCSS), Script: template.JS(pageJS), StyleHash: pageHash(pageCSS), ScriptHash: pageHash(pageJS),
+		Reported: r.reported(), Exited: r.exited(), Held: r.held(), NotFollowed: r.notFollowed(),
 		Defs: template.HTML(chart.Defs()), Todo: todo(r), Bar: bar(r), Policy: policyWords(r.Parameters.Policy),
 	}
 	v.sums()
@@ -219,10 +222,10 @@ func (v *pageView) sums() {
 	for i := range assets {
 		v.Coins = append(v.Coins, assets[i].Symbol)
 	}
-	row := func(name, usd string, units func(*AssetTotal) string, sum bool) {
+	row := func(name string, x worth, units func(*AssetTotal) string, sum bool) {
 		r := sumRow{Name: name, Sum: sum, Cells: []string{""}}
-		if usd != "" {
-			r.Cells[0] = dollar(usd)
+		if x.usd != "" {
+			r.Cells[0] = x.Dollars()
 		}
 		for i := range assets {
 			s := ""
@@ -245,19 +248,24 @@ func (v *pageView) sums() {
 		total := sum.of(place{})
 		return total.Dec()
 	}
-	row("Reported by the victim", t.USD.Reported, func(a *AssetTotal) string { return a.Reported }, false)
-	if slices.ContainsFunc(t.Assets, func(a AssetTotal) bool { return a.Assumed != "0" }) {
-		row("+ reported by nobody, counted in", t.USD.Assumed, func(a *AssetTotal) string { return a.Assumed }, false)
+	change := "+ change of prices meanwhile"
+	if t.USD.Unpriced {
+		change += ", and what has no known price"
 	}
-	row("+ change of prices meanwhile", t.USD.PriceChange, nil, false)
-	row("+ got in swaps for another coin", "", func(a *AssetTotal) string { return a.ConvertedIn }, false)
-	row("= to be accounted for", usd.String(), func(a *AssetTotal) string { return plus(a.Reported, a.Assumed, a.ConvertedIn) }, true)
-	row("Reached services (exits)", t.USD.Exited, func(a *AssetTotal) string { return a.Exited }, false)
-	row("+ still held in wallets", t.USD.Held, func(a *AssetTotal) string { return a.Held }, false)
-	row("+ not followed (gaps)", t.USD.Gaps, func(a *AssetTotal) string { return a.Gaps }, false)
-	row("+ fees and burned coins", t.USD.WrittenOff, func(a *AssetTotal) string { return a.WrittenOff }, false)
-	row("+ given in swaps for another coin", "", func(a *AssetTotal) string { return a.ConvertedOut }, false)
-	row("= accounted for", usd.String(), func(a *AssetTotal) string {
+	none, all := worth{}, worth{usd: usd.String()}
+	row("Reported by the victim", v.Reported, func(a *AssetTotal) string { return a.Reported }, false)
+	if slices.ContainsFunc(t.Assets, func(a AssetTotal) bool { return a.Assumed != "0" }) {
+		row("+ reported by nobody, counted in", worth{usd: t.USD.Assumed}, func(a *AssetTotal) string { return a.Assumed }, false)
+	}
+	row(change, worth{usd: t.USD.PriceChange}, nil, false)
+	row("+ got in swaps for another coin", none, func(a *AssetTotal) string { return a.ConvertedIn }, false)
+	row("= to be accounted for", all, func(a *AssetTotal) string { return plus(a.Reported, a.Assumed, a.ConvertedIn) }, true)
+	row("Reached services (exits)", v.Exited, func(a *AssetTotal) string { return a.Exited }, false)
+	row("+ still held in wallets", v.Held, func(a *AssetTotal) string { return a.Held }, false)
+	row("+ not followed (gaps)", v.NotFollowed, func(a *AssetTotal) string { return a.Gaps }, false)
+	row("+ fees and burned coins", v.R.writtenOff(), func(a *AssetTotal) string { return a.WrittenOff }, false)
+	row("+ given in swaps for another coin", none, func(a *AssetTotal) string { return a.ConvertedOut }, false)
+	row("= accounted for", all, func(a *AssetTotal) string {
 		return plus(a.Exited, a.Held, a.Gaps, a.WrittenOff, a.ConvertedOut)
 	}, true)
 }

@@ -19,15 +19,11 @@ func Sentence(r *Report) string {
 	if len(wallets) > 1 {
 		from = fmt.Sprintf("the %d wallets you reported", len(wallets))
 	}
-	usd := r.Totals.USD
-	if !slices.ContainsFunc(r.Totals.Assets, func(t AssetTotal) bool { return t.Reported != "0" }) {
+	if r.arrived() == 0 {
 		return fmt.Sprintf("We found no money that came to %s.", from)
 	}
-	if usd.Reported == "0.00" {
-		return fmt.Sprintf("We followed money from %s. Its value in dollars is not known; the amounts are in the tables.", from)
-	}
-	out := []string{fmt.Sprintf("We followed %s from %s.", dollar(usd.Reported), from)}
-	if usd.Exited != "0.00" {
+	out := []string{fmt.Sprintf("We followed %s from %s.", r.reported(), from)}
+	if x := r.exited(); !x.none() {
 		var names []string
 		for _, x := range r.Exits {
 			if !slices.Contains(names, x.Service) {
@@ -40,9 +36,9 @@ func Sentence(r *Report) string {
 				names[3] = "one other service"
 			}
 		}
-		out = append(out, fmt.Sprintf("%s reached addresses that look like %s.", dollar(usd.Exited), and(names)))
+		out = append(out, fmt.Sprintf("%s reached addresses that look like %s.", x, and(names)))
 	}
-	if usd.Held != "0.00" {
+	if x := r.held(); !x.none() {
 		n := 0
 		for _, w := range r.Wallets {
 			if len(w.Held) > 0 {
@@ -53,12 +49,25 @@ func Sentence(r *Report) string {
 		if n != 1 {
 			where = fmt.Sprintf("%d wallets", n)
 		}
-		out = append(out, fmt.Sprintf("%s is still held in %s.", dollar(usd.Held), where))
+		out = append(out, fmt.Sprintf("%s %s still held in %s.", x, x.verb("is", "are"), where))
 	}
-	if usd.Gaps != "0.00" {
-		out = append(out, fmt.Sprintf("%s was not followed; the gaps say why.", dollar(usd.Gaps)))
+	if x := r.notFollowed(); !x.none() {
+		out = append(out, fmt.Sprintf("%s %s not followed; the gaps say why.", x, x.verb("was", "were")))
+	}
+	if len(r.reported().coins)+len(r.exited().coins)+len(r.held().coins)+len(r.notFollowed().coins) > 0 {
+		out = append(out, "What is named in coins has no known price in dollars.")
 	}
 	return strings.Join(out, " ")
+}
+
+// arrived counts the coins that were reported.
+func (r *Report) arrived() (n int) {
+	for i := range r.Totals.Assets {
+		if r.Totals.Assets[i].Reported != "0" {
+			n++
+		}
+	}
+	return n
 }
 
 // dollar writes an amount of dollars of a report for people: "$1,234.50".

@@ -26,18 +26,24 @@ var reasons = []struct{ reason, words string }{
 func Summary(w io.Writer, r *Report, dir string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", terminal(r.Outcome.Sentence))
-	row := func(what, usd, rest string) {
+	line := func(what, usd, rest string) {
 		b.WriteString(strings.TrimRight(fmt.Sprintf("%-14s%15s  %s", what, usd, rest), " ") + "\n")
 	}
+	row := func(what string, x worth, rest ...string) {
+		if s := x.Coins(); s != "" {
+			rest = slices.Insert(rest, 0, s)
+		}
+		line(what, x.Dollars(), strings.Join(slices.DeleteFunc(rest, func(s string) bool { return s == "" }), "; "))
+	}
 	services := r.services()
-	row("Exits", dollar(r.Totals.USD.Exited), count(len(services), "service", "services"))
+	row("Exits", r.exited(), count(len(services), "service", "services"))
 	for i := range services {
 		s := &services[i]
 		if i == 4 && len(services) > 5 {
-			row("", "", fmt.Sprintf("… and %d more in exits.csv", len(services)-i))
+			line("", "", fmt.Sprintf("… and %d more in exits.csv", len(services)-i))
 			break
 		}
-		row("", dollar(s.usd.String()), fmt.Sprintf("%s (%s), %s", terminal(s.name), s.category, count(len(s.exits), "address", "addresses")))
+		line("", dollar(s.usd.String()), fmt.Sprintf("%s (%s), %s", terminal(s.name), s.category, count(len(s.exits), "address", "addresses")))
 	}
 	holding := 0
 	for i := range r.Wallets {
@@ -45,10 +51,10 @@ func Summary(w io.Writer, r *Report, dir string) error {
 			holding++
 		}
 	}
-	row("Still held", dollar(r.Totals.USD.Held), count(holding, "wallet", "wallets"))
-	row("Not followed", dollar(r.Totals.USD.Gaps), r.gapWords())
+	row("Still held", r.held(), count(holding, "wallet", "wallets"))
+	row("Not followed", r.notFollowed(), r.gapWords())
 	if n := len(r.Clusters); n > 0 {
-		row("Clusters", strconv.Itoa(n), fmt.Sprintf("the largest has %d wallets that likely act as one", len(r.Clusters[0].Wallets)))
+		line("Clusters", strconv.Itoa(n), fmt.Sprintf("the largest has %d wallets that likely act as one", len(r.Clusters[0].Wallets)))
 	}
 	for _, s := range r.Outcome.Reasons[:min(len(r.Outcome.Reasons), 3)] {
 		fmt.Fprintf(&b, "Partial: %s\n", terminal(s))
