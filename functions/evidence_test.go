@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"path"
 	"strings"
@@ -15,8 +16,21 @@ import (
 	"scamtrace/tracer/evidence"
 )
 
-func openRecorded(ctx context.Context, chain tracer.Chain, n *evidence.Node, pin *tracer.Block, _ []evidence.Endpoint) (tracer.Source, error) {
-	src, err := ethsource.Open(ctx, chain, "http://"+n.Host(), ethsource.Options{Pin: pin, Wrap: n.WrapNode, Recorded: true})
+// openRecorded opens nodes as they were opened then.
+func openRecorded(ctx context.Context, chain tracer.Chain, n *evidence.Node, pin *tracer.Block, asked []evidence.Endpoint) (tracer.Source, error) {
+	setup := make([]ethsource.SetupNode, len(asked))
+	for i, e := range asked {
+		setup[i] = ethsource.SetupNode{Host: e.Host, Role: e.Role}
+		if len(e.Known) > 0 {
+			if err := json.Unmarshal(e.Known, &setup[i].Known); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(setup) == 0 {
+		setup = []ethsource.SetupNode{{Host: n.Host()}}
+	}
+	src, _, err := ethsource.Reopen(ctx, chain, setup, ethsource.Options{Pin: pin, Wrap: n.WrapNode})
 	if err != nil {
 		return nil, err
 	}
