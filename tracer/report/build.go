@@ -52,7 +52,7 @@ func Build(in Input) *Report {
 			Policy: b.w.Policy.String(), Since: stamp(in.Since), Until: stamp(in.Until),
 			MaxRequests: b.w.Limits.Requests, MaxWallets: b.w.Limits.Wallets,
 			MinUSD: b.w.Limits.MinUSD.Decimal(), HubTransfers: b.w.Limits.Hub,
-			Labels: LabelSet{label.Version, in.Labels.SHA256(), in.Labels.Len()},
+			Labels: LabelSet{label.Version, in.Labels.SHA256(), in.Labels.Len(), services(in.Labels, in.Walk.Chain.ID)},
 			Prices: PriceSet{in.Prices.SHA256()},
 		},
 	}
@@ -81,6 +81,20 @@ func Build(in Input) *Report {
 	r.Outcome.Sentence = Sentence(r)
 	return r
 }
+
+// services counts the labels of a chain that say where a trail ends: what coins
+// pass through, and what nobody has the key of, can be asked for nothing.
+func services(s *label.Set, chain uint64) (n int) {
+	for l := range s.All() {
+		if l.Wallet.Chain == chain && l.Category.Service() && !l.Category.Burn() && l.Category != label.Swap {
+			n++
+		}
+	}
+	return n
+}
+
+// blind reports whether no service is known on the chain of the report.
+func (r *Report) blind() bool { return len(r.Chains) > 0 && r.Parameters.Labels.Services == 0 }
 
 // builder holds what the parts of a report are made from. Wallets and assets
 // are the numbers of the walk's store.
@@ -547,6 +561,9 @@ func (b *builder) notes(r *Report) []string {
 	notes := []string{}
 	for _, n := range b.Notes {
 		notes = append(notes, clean(n, 1000))
+	}
+	if r.blind() {
+		notes = append(notes, fmt.Sprintf("No exchange, bridge, mixer or other service is known on %s, so money is followed through their wallets as through anybody’s: what lies behind such a wallet, and what is held in it, may be its customers’. Labels of your own change that.", b.chain.Title))
 	}
 	if n := b.w.Blind; n > 0 {
 		notes = append(notes, fmt.Sprintf("Coins that contracts pay out (internal transfers) could not be read for %d wallets: money that such a wallet received that way is not in this report.", n))

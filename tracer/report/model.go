@@ -92,6 +92,8 @@ type LabelSet struct {
 	Version string `json:"version" is:"text 40"` // of the built-in set
 	SHA256  string `json:"sha256" is:"sha256"`   // of all labels
 	Count   int    `json:"count"`                // of all labels
+
+	Services int `json:"services"` // labels of services where a trail ends, on the chain of the report
 }
 
 // A PriceSet identifies the prices that were used.

@@ -77,6 +77,7 @@ type pageView struct {
 	Seeds                          []seedRow
 	Policy                         string
 	Verified                       int
+	Priced                         bool // with prices that were given
 	MoreTransfers, MoreConversions int
 }
 
@@ -140,6 +141,7 @@ func page(r *Report) ([]byte, error) {
 		Reported: r.reported(), Exited: r.exited(), Held: r.held(), NotFollowed: r.notFollowed(),
 		Defs: template.HTML(chart.Defs()), Todo: todo(r), Bar: bar(r), Policy: policyWords(r.Parameters.Policy),
 	}
+	v.Priced = r.Parameters.Prices.SHA256 != hexSum(nil)
 	v.sums()
 	v.draw()
 	v.Services = cards(r)

@@ -38,6 +38,9 @@ func Sentence(r *Report) string {
 		}
 		out = append(out, fmt.Sprintf("%s reached addresses that look like %s.", x, and(names)))
 	}
+	if r.blind() {
+		out = append(out, fmt.Sprintf("No service is known on %s, so none could be recognized.", r.Chains[0].Title))
+	}
 	if x := r.held(); !x.none() {
 		n := 0
 		for _, w := range r.Wallets {

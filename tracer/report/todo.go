@@ -51,6 +51,10 @@ func issuer(asset, symbol string) string {
 	return ""
 }
 
+// nearHops is how far from a reported wallet coins are asked to be frozen on a
+// chain where no service is known: exchanges are seldom nearer.
+const nearHops = 2
+
 // todo is what to do today, in order: what can still be stopped comes first.
 func todo(r *Report) []step {
 	const shown = 8
@@ -68,7 +72,7 @@ func todo(r *Report) []step {
 		},
 	}}
 	freeze := make(map[string]*ask)
-	var watched, paidIn, values []holding
+	var watched, paidIn, values, unsure []holding
 	for i := range r.Wallets {
 		w := &r.Wallets[i]
 		for n := range w.Held {
@@ -81,6 +85,8 @@ func todo(r *Report) []step {
 				paidIn = append(paidIn, at)
 			case strings.Contains(a.Asset, "/iso4217:"):
 				values = append(values, at)
+			case who != "" && r.blind() && w.Hop > nearHops:
+				unsure = append(unsure, at)
 			case who != "":
 				if freeze[who] == nil {
 					freeze[who] = &ask{Who: who, What: "freeze the " + a.Symbol + " in these wallets"}
@@ -121,6 +127,13 @@ func todo(r *Report) []step {
 			Title: "First: find out which coins are still there, and have them frozen",
 			Text:  []string{"The list that was read gives dollars, not coins. A block explorer shows what each wallet holds: Tether can freeze USDT, and Circle USDC, on a request of the police."},
 			Asks:  []ask{cut(ask{Who: "Wallets to look up", Where: values})},
+		})
+	}
+	if len(unsure) > 0 {
+		steps = append(steps, step{
+			Title: "Find out whose the other wallets are before anybody is asked to freeze them",
+			Text:  []string{"No service is known on " + r.Chains[0].Title + ", so these may be an exchange’s own wallets, with the coins of all its customers. A block explorer names many of them. Ask for what is left, and ask the exchanges that you find for their records."},
+			Asks:  []ask{cut(ask{Who: "Wallets to look up", Where: unsure})},
 		})
 	}
 	var custodians, bridges, others []ask

@@ -1,10 +1,12 @@
 package report
 
 import (
+	"strings"
 	"testing"
 
 	"scamtrace/tracer"
 	"scamtrace/tracer/cluster"
+	"scamtrace/tracer/label"
 
 	"github.com/ethereum/go-ethereum/common"
 )
@@ -26,6 +28,47 @@ func TestForwards(t *testing.T) {
 		}
 		if got := wallets(d); got != want {
 			t.Errorf("of %d wallets: %q, want %q", n, got, want)
+		}
+	}
+}
+
+// TestNoLabels builds a report on a chain where no service is known: it says
+// so, and only what lies near a reported wallet is asked to be frozen.
+func TestNoLabels(t *testing.T) {
+	in, err := demoWalk()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := Build(in)
+	in.Labels = new(label.Set)
+	r := Build(in)
+	if known.blind() || !r.blind() {
+		t.Fatalf("with %d and %d labels of services: blind is %t and %t", known.Parameters.Labels.Services, r.Parameters.Labels.Services, known.blind(), r.blind())
+	}
+	const says = "No service is known on "
+	if strings.Contains(known.Outcome.Sentence, says) || !strings.Contains(r.Outcome.Sentence, says) {
+		t.Errorf("with labels: %q\nwithout: %q", known.Outcome.Sentence, r.Outcome.Sentence)
+	}
+	w := Wallet{Address: r.Wallets[0].Address, Hop: nearHops, Held: []Amount{{Asset: "eip155:1/erc20:0xdac17f958d2ee523a2206206994597c13d831ec7", Symbol: "USDT", Amount: "5", Readable: "0.000005"}}}
+	far := w
+	far.Address, far.Hop = r.Wallets[1].Address, nearHops+1
+	where := func(r *Report, who string) (n int) {
+		r.Wallets = []Wallet{w, far}
+		for _, s := range todo(r) {
+			for _, a := range s.Asks {
+				if a.Who == who {
+					n += len(a.Where)
+				}
+			}
+		}
+		return n
+	}
+	for _, tt := range []struct {
+		r                *Report
+		freeze, lookedUp int
+	}{{known, 2, 0}, {r, 1, 1}} {
+		if f, l := where(tt.r, "Tether"), where(tt.r, "Wallets to look up"); f != tt.freeze || l != tt.lookedUp {
+			t.Errorf("with %d labels of services %d wallets are to be frozen and %d looked up, want %d and %d", tt.r.Parameters.Labels.Services, f, l, tt.freeze, tt.lookedUp)
 		}
 	}
 }

@@ -1,1 +1,1 @@
-{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"VDgi3wSNVkd1n5EtmB+rCgwJ+km7iphs+VBJGc4mRz7uwOg92+jAioA1tVJMZnSEUZmQ0RSm2ViD8tMvoGMABQ=="}
+{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"0tI7r/THrSaYA1FRI/ksbxxn3evNeYhQwI4IZref3AHrAWQUzSka+q8L/oB86w9sarn08QXT0e8yR/QauJcrBQ=="}
