@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,12 @@ var openWorld = sync.OnceValues(func() (*world, error) {
 // and returns the folder of the report, what was printed, and how many requests
 // the node got.
 func (w *world) traced(t *testing.T, o devnet.NodeOptions, env map[string]string, index string, args ...string) (dir, errs string, requests int) {
+	dir, errs, requests, _ = w.ends(t, o, env, index, args...)
+	return dir, errs, requests
+}
+
+// ends is traced, and returns what the command ended with too.
+func (w *world) ends(t *testing.T, o devnet.NodeOptions, env map[string]string, index string, args ...string) (dir, errs string, requests, code int) {
 	t.Helper()
 	node := devnet.NewNode(w.World, o)
 	srv := httptest.NewServer(node)
@@ -59,10 +66,10 @@ func (w *world) traced(t *testing.T, o devnet.NodeOptions, env map[string]string
 	}
 	var stdout, stderr bytes.Buffer
 	lookup := func(key string) (string, bool) { v, ok := env[key]; return v, ok }
-	if code := run(t.Context(), all, lookup, &stdout, &stderr); code != exitDone && code != exitPartial {
+	if code = run(t.Context(), all, lookup, &stdout, &stderr); code != exitDone && code != exitPartial {
 		t.Fatalf("trace --index %s ends with %d: %s", index, code, stderr.String())
 	}
-	return dir, stderr.String(), node.Requests()
+	return dir, stderr.String(), node.Requests(), code
 }
 
 func readReport(t *testing.T, dir string) *report.Report {
@@ -320,5 +327,43 @@ func TestIndexLies(t *testing.T) {
 				t.Errorf("replay ends with %d: %s%s", code, out, errs)
 			}
 		})
+	}
+}
+
+// TestIndexDoubt traces with an indexer that lies, and with too few requests to
+// follow the money anew: the report says so first, and the command ends with 3.
+func TestIndexDoubt(t *testing.T) {
+	w, err := openWorld()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, _, _ := w.traced(t, devnet.NodeOptions{}, nil, "")
+	var tx string // of a payment on in a token
+	for _, x := range readReport(t, plain).Transfers {
+		if x.Kind == "token" && tx == "" {
+			tx = x.Tx
+		}
+	}
+	lies := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			r.Header.Del("Accept-Encoding")
+			rec := httptest.NewRecorder()
+			h.ServeHTTP(rec, r)
+			rw.Write(bytes.ReplaceAll(rec.Body.Bytes(), []byte(tx), []byte(common.Hash{0xde, 0xad}.Hex())))
+		})
+	}
+	env := w.indexers(t, lies)
+	traced := func(most int) (*report.Report, int) {
+		dir, _, _, code := w.ends(t, devnet.NodeOptions{}, env, "sqd", "--max-requests", fmt.Sprint(most))
+		return readReport(t, dir), code
+	}
+	// The least budget that gets as far as the denial.
+	most := 200 + sort.Search(1800, func(n int) bool {
+		r, _ := traced(200 + n)
+		return strings.Contains(strings.Join(r.Notes, "\n"), "not what the node shows")
+	})
+	r, code := traced(most)
+	if code != exitPartial || !strings.HasPrefix(r.Notes[0], "The sums of this report are not to be relied on: transfers that SQD Portal showed are not what the node shows, and the budget") {
+		t.Errorf("with %d requests it ends with %d and says %q", most, code, r.Notes)
 	}
 }

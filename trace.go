@@ -42,6 +42,7 @@ type job struct {
 	agree     bool               // ask a second endpoint for them
 	recorder  *evidence.Recorder // nil: what the report rests on is not kept
 	signer    report.Signer      // nil: the report is not signed
+	doubtful  bool               // found out: the sums rest on transfers that the node denies
 }
 
 // run traces, writes the bundle and prints what was found. It returns
@@ -72,7 +73,7 @@ func (j *job) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("the sum of the gaps: %w", err)
 	}
-	if !res.Complete() || j.maxGap >= 0 && gaps > j.maxGap {
+	if !res.Complete() || j.doubtful || j.maxGap >= 0 && gaps > j.maxGap {
 		return errPartial
 	}
 	return nil
@@ -126,16 +127,26 @@ func (j *job) confirm(ctx context.Context, p *nodes.Planned, res *walk.Result, r
 		return nil, nil, fmt.Errorf("confirm the transfers: %w", err)
 	}
 	r.Notes = append(r.Notes, shares(p))
-	if denied == 0 || left <= spent || ctx.Err() != nil {
+	if denied == 0 {
 		return res, r, nil
+	}
+	doubt := func(why string) (*walk.Result, *report.Report, error) {
+		j.doubtful = true
+		r.Notes = slices.Insert(r.Notes, 0, fmt.Sprintf("The sums of this report are not to be relied on: transfers that %s showed are not what the node shows, and %s.", strings.Join(p.Names(), " or "), why))
+		return res, r, nil
+	}
+	switch {
+	case ctx.Err() != nil:
+		return doubt("the run was interrupted before the money could be followed anew")
+	case left <= spent:
+		return doubt("the budget of requests was spent, so the money was not followed anew; trace again with more (--max-requests), or with --index none")
 	}
 	alone := *j
 	alone.source, alone.spent = p.Unwrap(), res.Limits.Requests-left+spent
 	alone.notes = append(slices.Clip(alone.notes), fmt.Sprintf("%d transfers that %s showed are not what the node shows, so the money was followed anew with the node alone.", denied, strings.Join(p.Names(), " or ")))
 	again, anew, _, err := alone.follow(ctx, stderr)
 	if errors.Is(err, tracer.ErrUsage) { // not even the payments could be read again
-		r.Notes = append(r.Notes, "The budget of requests was too small to follow the money anew with the node alone.")
-		return res, r, nil
+		return doubt("the budget of requests was too small to follow the money anew; trace again with more (--max-requests), or with --index none")
 	}
 	if err != nil {
 		return nil, nil, err
