@@ -2,12 +2,12 @@ package main
 
 import (
 	"encoding/json"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"scamtrace/tracer/ethsource"
+	"scamtrace/tracer/indexsource"
 )
 
 // A cache keeps what was learnt of endpoints, by host, in a file of the user's.
@@ -34,15 +34,16 @@ func (c *cache) read() map[string]ethsource.Ability {
 	return known
 }
 
-// save adds what a source has learnt. Nodes on this machine are left out: they
-// cost nothing to ask, and another one may be there the next time.
+// save adds what a source has learnt. Nodes on this machine or in a private network
+// are left out: they cost nothing to ask, and another one may be there the next time.
 func (c *cache) save(src *ethsource.Source) {
 	if c == nil || src == nil || c.file == "" {
 		return
 	}
 	learned := src.Learned()
 	for key := range learned {
-		if _, name, _ := strings.Cut(key, "/"); here(name) {
+		_, name, _ := strings.Cut(key, "/")
+		if host, _, _ := strings.Cut(name, "#"); indexsource.Private(host) {
 			delete(learned, key)
 		}
 	}
@@ -61,11 +62,4 @@ func (c *cache) save(src *ethsource.Source) {
 	if f.Close() != nil || err != nil || os.Rename(f.Name(), c.file) != nil {
 		os.Remove(f.Name())
 	}
-}
-
-// here reports whether the name of a node is one of this machine.
-func here(name string) bool {
-	host, _, _ := strings.Cut(name, "#")
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }

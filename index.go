@@ -22,7 +22,7 @@ type wrapAt = func(base *url.URL, key string, next http.RoundTripper) http.Round
 func (f *sourceFlags) choose(ctx context.Context, chain tracer.Chain, rpc []ethsource.Endpoint) ([]indexsource.Index, error) {
 	names := f.index
 	if len(names) == 0 {
-		names = nodes.Default(chain, rpc)
+		names = nodes.Default(ctx, chain, rpc)
 	}
 	list, err := indexsource.Choose(names, environment(ctx))
 	if err != nil {

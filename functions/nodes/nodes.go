@@ -127,7 +127,7 @@ func (e *Endpoints) Open(ctx context.Context, chain tracer.Chain, pin *tracer.Bl
 		return nil, err
 	}
 	e.remember(ctx, chain.Name, src)
-	index, err := e.indexes(chain, list)
+	index, err := e.indexes(ctx, chain, list)
 	if err != nil {
 		return nil, err
 	}
@@ -135,10 +135,10 @@ func (e *Endpoints) Open(ctx context.Context, chain tracer.Chain, pin *tracer.Bl
 }
 
 // indexes are the indexers to ask about a chain.
-func (e *Endpoints) indexes(chain tracer.Chain, nodes []ethsource.Endpoint) ([]indexsource.Index, error) {
+func (e *Endpoints) indexes(ctx context.Context, chain tracer.Chain, nodes []ethsource.Endpoint) ([]indexsource.Index, error) {
 	names := e.index
 	if len(names) == 0 {
-		names = Default(chain, nodes)
+		names = Default(ctx, chain, nodes)
 	}
 	list, err := indexsource.Choose(names, e.setting)
 	return slices.DeleteFunc(list, func(x indexsource.Index) bool { return !x.Has(chain) }), err
@@ -146,13 +146,8 @@ func (e *Endpoints) indexes(chain tracer.Chain, nodes []ethsource.Endpoint) ([]i
 
 // Default is [indexsource.Default] for several nodes: one that is private is
 // reason enough to tell nobody.
-func Default(chain tracer.Chain, nodes []ethsource.Endpoint) (names []string) {
-	for _, n := range nodes {
-		if names = indexsource.Default(chain, n.URL); len(names) == 0 {
-			break
-		}
-	}
-	return names
+func Default(ctx context.Context, chain tracer.Chain, nodes []ethsource.Endpoint) []string {
+	return indexsource.Default(ctx, chain, ethsource.URLs(nodes)...)
 }
 
 // of returns the endpoints of a chain.

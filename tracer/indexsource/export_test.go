@@ -42,3 +42,6 @@ func Inside(s *Alchemy) *Alchemy {
 	s.inside = true
 	return s
 }
+
+// ByDefault is [Default] with a resolver of one's own.
+var ByDefault = byDefault

@@ -2,12 +2,15 @@ package indexsource
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"scamtrace/tracer"
 )
@@ -88,30 +91,59 @@ func Choose(names []string, lookup func(string) (string, bool)) ([]Index, error)
 
 // Default are the names that are asked where nobody says which: SQD Portal,
 // where it has the chain, and nobody where a node is on this machine or in a
-// private network, as of tests: what is looked at there is no business of others.
-func Default(chain tracer.Chain, nodes ...string) []string {
-	for _, node := range nodes {
-		if u, err := url.Parse(node); err != nil || private(u.Hostname()) {
-			return nil
-		}
-	}
+// private network, as of tests, or may be: what is looked at there is no business
+// of others. It looks the names of the nodes up.
+func Default(ctx context.Context, chain tracer.Chain, nodes ...string) []string {
+	return byDefault(ctx, net.DefaultResolver.LookupNetIP, chain, nodes...)
+}
+
+// A lookup finds the addresses of a name, as [net.Resolver.LookupNetIP] does.
+type lookup = func(ctx context.Context, network, host string) ([]netip.Addr, error)
+
+func byDefault(ctx context.Context, find lookup, chain tracer.Chain, nodes ...string) []string {
 	if datasets[chain.ID] == "" || len(nodes) == 0 {
 		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for _, node := range nodes {
+		u, err := url.Parse(node)
+		if err != nil || Private(u.Hostname()) {
+			return nil
+		}
+		if _, err := netip.ParseAddr(u.Hostname()); err == nil {
+			continue
+		}
+		ips, err := find(ctx, "ip", u.Hostname())
+		if err != nil || slices.ContainsFunc(ips, inside) { // where nobody can tell, it may be
+			return nil
+		}
 	}
 	return []string{"sqd"}
 }
 
-// private reports whether a host is one that only some can reach.
-func private(host string) bool {
+// Private reports whether a host may be one that only some can reach, as far as
+// its name or address tells.
+func Private(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
-		ip = ip.Unmap()
-		return ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified()
+		return inside(ip)
 	}
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	if !strings.Contains(host, ".") { // localhost, and names that only a network at home has
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if last == host || strings.ContainsAny(last[:min(1, len(last))], "0123456789") { // localhost, names that only a network at home has, and 127.1
 		return true
 	}
-	return slices.ContainsFunc([]string{".localhost", ".local", ".internal", ".lan", ".home.arpa"}, func(s string) bool { return strings.HasSuffix(host, s) })
+	return slices.Contains([]string{"", "localhost", "local", "internal", "lan", "home", "corp", "test"}, last) || strings.HasSuffix(host, ".home.arpa")
+}
+
+// shared are the addresses between carriers and their customers, and of overlay
+// networks: RFC 6598.
+var shared = netip.MustParsePrefix("100.64.0.0/10")
+
+// inside reports whether an address is one of this machine or of a private network.
+func inside(ip netip.Addr) bool {
+	ip = ip.Unmap().WithZone("")
+	return !ip.IsGlobalUnicast() || ip.IsPrivate() || shared.Contains(ip)
 }
 
 // Has reports whether the indexer has a chain, as far as that is known: an

@@ -1,7 +1,9 @@
 package indexsource_test
 
 import (
+	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -44,6 +46,16 @@ func TestChoose(t *testing.T) {
 }
 
 func TestDefault(t *testing.T) {
+	find := func(_ context.Context, _, host string) ([]netip.Addr, error) {
+		public := netip.MustParseAddr("1.2.3.4")
+		switch host {
+		case "node.example":
+			return []netip.Addr{public}, nil
+		case "inside.example":
+			return []netip.Addr{public, netip.MustParseAddr("::ffff:10.1.2.3")}, nil
+		}
+		return nil, errors.New("no such host")
+	}
 	for _, tt := range []struct {
 		chain tracer.Chain
 		node  string
@@ -62,14 +74,21 @@ func TestDefault(t *testing.T) {
 		{named(t, "ethereum"), "http://10.0.0.7", ""},
 		{named(t, "ethereum"), "http://0.0.0.0:8545", ""},
 		{named(t, "ethereum"), "http://node.internal", ""},
+		{named(t, "ethereum"), "http://127.1:8545", ""},
+		{named(t, "ethereum"), "http://0x7f.0.0.0x1", ""},
+		{named(t, "ethereum"), "http://2130706433", ""},
+		{named(t, "ethereum"), "http://100.64.0.1", ""},
+		{named(t, "ethereum"), "http://[fe80::1%25eth0]", ""},
+		{named(t, "ethereum"), "https://inside.example", ""},
+		{named(t, "ethereum"), "https://unknown.example", ""},
 		{named(t, "tron"), "https://node.example", ""},
 		{devnet.Chain(), "https://node.example", ""},
 	} {
-		if got := strings.Join(indexsource.Default(tt.chain, tt.node), ","); got != tt.want {
+		if got := strings.Join(indexsource.ByDefault(t.Context(), find, tt.chain, tt.node), ","); got != tt.want {
 			t.Errorf("at %s on %s the default is %q, want %q", tt.node, tt.chain.Name, got, tt.want)
 		}
 	}
-	if got := indexsource.Default(named(t, "ethereum"), "https://node.example", "http://localhost"); got != nil {
+	if got := indexsource.ByDefault(t.Context(), find, named(t, "ethereum"), "https://node.example", "http://localhost"); got != nil {
 		t.Errorf("with one of two nodes on this machine the default is %q", got)
 	}
 }
