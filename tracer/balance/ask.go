@@ -15,7 +15,7 @@ const (
 	// mostParts is how many questions go into one call of Multicall3. Each takes
 	// up to some 30,000 gas, and nodes allow 50,000,000 to a call.
 	mostParts = 500
-	// mostSeen is how many points are remembered: some 20 MB.
+	// mostSeen is how many points a checker remembers: some 20 MB.
 	mostSeen = 1 << 16
 )
 
@@ -52,14 +52,14 @@ func (c *Checker) unseen(needs []need) []need {
 func (c *Checker) holdings(ctx context.Context, node Node, needs []need, most int) (got [][]holding, why cause, spent int, err error) {
 	a := &asking{Checker: c, node: node, left: most, got: make(map[point][]holding)}
 	c.mu.Lock()
-	if len(c.seen)+len(needs) > mostSeen {
-		clear(c.seen)
-	}
 	todo := c.unseen(needs)
 	for _, n := range needs {
 		if h := c.seen[n.point]; h != nil {
 			a.got[n.point] = h
 		}
+	}
+	if len(c.seen)+len(todo) > c.mostSeen {
+		clear(c.seen)
 	}
 	c.mu.Unlock()
 	err = a.all(ctx, todo)
@@ -246,6 +246,10 @@ func (a *asking) coins(ctx context.Context, todo []need) error {
 	a.left -= spent
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if errors.Is(err, tracer.ErrBudget) {
+		a.because(cause{tracer.ReasonBudget, errBudget.Error()})
+		return nil
 	}
 	if err != nil {
 		a.because(cause{tracer.ReasonSource, err.Error()})

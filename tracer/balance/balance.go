@@ -68,6 +68,8 @@ type Checker struct {
 	seen  map[point][]holding // by asset
 	plain uint64              // Multicall3 is not there before this block
 	multi bool                // it is there at some block
+
+	mostSeen int // points
 }
 
 // A point is the end of a block in the life of a wallet.
@@ -88,7 +90,7 @@ type holding struct {
 
 // New returns a checker of a chain that knows nothing yet.
 func New(chain tracer.Chain) *Checker {
-	c := &Checker{chain: chain, assets: []tracer.Asset{tracer.NativeOf(chain.ID)}, seen: make(map[point][]holding)}
+	c := &Checker{chain: chain, assets: []tracer.Asset{tracer.NativeOf(chain.ID)}, seen: make(map[point][]holding), mostSeen: mostSeen}
 	for _, t := range chain.Tokens {
 		c.assets = append(c.assets, tracer.TokenOf(chain.ID, t.Address))
 	}
@@ -113,44 +115,83 @@ func (c *Checker) checkable(claims []Claim) []Claim {
 	return slices.Compact(out)
 }
 
+// A Book is what the wallets of some claims had at the ends of their spans. It
+// asks nothing any more, and is not changed by what its checker forgets.
+type Book struct {
+	assets []tracer.Asset // as of its checker
+	claims []Claim
+	got    [][]holding // at both ends of each claim
+	why    cause       // why something of it is not known
+}
+
+// Open asks for the balances that claims are compared with, in at most most
+// calls. The int is the number of calls spent. The only error is that of ctx.
+func (c *Checker) Open(ctx context.Context, node Node, claims []Claim, most int) (*Book, int, error) {
+	b := &Book{assets: c.assets, claims: c.checkable(claims)}
+	var ends []need
+	for _, p := range b.claims {
+		ends = append(ends, need{point{p.Wallet, before(p.Span)}, p.Native}, need{point{p.Wallet, p.To}, p.Native})
+	}
+	var spent int
+	var err error
+	if b.got, b.why, spent, err = c.holdings(ctx, node, ends, most); err != nil {
+		return nil, spent, err
+	}
+	return b, spent, nil
+}
+
+// each calls f for all that is claimed: an asset of a claim and what there was
+// of it at both ends.
+func (b *Book) each(f func(p *Claim, a tracer.Asset, from, to *holding)) {
+	for i := range b.claims {
+		for k, a := range b.assets {
+			if p, native := &b.claims[i], a.Kind == tracer.Native; native && p.Native || !native && p.Tokens {
+				f(p, a, &b.got[2*i][k], &b.got[2*i+1][k])
+			}
+		}
+	}
+}
+
+// Unchecked are the claims that cannot be compared, with the reason.
+func (b *Book) Unchecked() (out []tracer.Unread) {
+	b.each(func(p *Claim, a tracer.Asset, from, to *holding) {
+		if from.known && to.known {
+			return
+		}
+		u := tracer.Unread{Span: p.Span, Part: tracer.PartTokens, Reason: b.why.reason, Detail: b.why.detail}
+		if a.Kind == tracer.Native {
+			u.Part = tracer.PartNative
+		}
+		if n := len(out); n == 0 || out[n-1] != u {
+			out = append(out, u)
+		}
+	})
+	return out
+}
+
+// Wrong compares the claims with the transfers of some lists.
+func (b *Book) Wrong(ts ...[]tracer.Transfer) (out []Mismatch) {
+	sums := newSums(b.claims, ts...)
+	b.each(func(p *Claim, a tracer.Asset, from, to *holding) {
+		if !from.known || !to.known {
+			return
+		}
+		if missing := sums.missing(a, p.Span, &from.amount, &to.amount); missing.Sign() != 0 {
+			out = append(out, Mismatch{p.Span, a, *missing, from.amount, to.amount})
+		}
+	})
+	return out
+}
+
 // Check compares claims with the transfers of some lists, in at most most calls.
 // Claims that could not be compared are unchecked, with the reason; the int is the
 // number of calls spent. The only error is that of ctx.
 func (c *Checker) Check(ctx context.Context, node Node, claims []Claim, most int, ts ...[]tracer.Transfer) (wrong []Mismatch, unchecked []tracer.Unread, spent int, err error) {
-	claims = c.checkable(claims)
-	var ends []need
-	for _, p := range claims {
-		ends = append(ends, need{point{p.Wallet, before(p.Span)}, p.Native}, need{point{p.Wallet, p.To}, p.Native})
-	}
-	got, why, spent, err := c.holdings(ctx, node, ends, most)
+	b, spent, err := c.Open(ctx, node, claims, most)
 	if err != nil {
 		return nil, nil, spent, err
 	}
-	sums := newSums(claims, ts...)
-	for i, p := range claims {
-		from, to := got[2*i], got[2*i+1]
-		for k, a := range c.assets {
-			native := a.Kind == tracer.Native
-			if native && !p.Native || !native && !p.Tokens {
-				continue
-			}
-			if !from[k].known || !to[k].known {
-				part := tracer.PartTokens
-				if native {
-					part = tracer.PartNative
-				}
-				u := tracer.Unread{Span: p.Span, Part: part, Reason: why.reason, Detail: why.detail}
-				if n := len(unchecked); n == 0 || unchecked[n-1] != u {
-					unchecked = append(unchecked, u)
-				}
-				continue
-			}
-			if missing := sums.missing(a, p.Span, &from[k].amount, &to[k].amount); missing.Sign() != 0 {
-				wrong = append(wrong, Mismatch{p.Span, a, *missing, from[k].amount, to[k].amount})
-			}
-		}
-	}
-	return wrong, unchecked, spent, nil
+	return b.Wrong(ts...), b.Unchecked(), spent, nil
 }
 
 // Cost is how many calls Check takes for claims, when nothing goes wrong.

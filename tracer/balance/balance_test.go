@@ -158,3 +158,32 @@ func TestCheck(t *testing.T) {
 		t.Errorf("when it is over: %v", err)
 	}
 }
+
+// TestForgets has a checker that forgets what it has seen: what it has looked
+// up for one check stays as it is.
+func TestForgets(t *testing.T) {
+	w := devnet.Generate(devnet.Config{Days: 7, Transfers: 4000, Victims: 2, Syndicates: 1, Noise: 60})
+	node := dial(t, w, devnet.NodeOptions{})
+	truth := w.Transfers()
+	c := New(devnet.Chain())
+	c.mostSeen = 1
+	x := truth[slices.IndexFunc(truth, func(x tracer.Transfer) bool {
+		return x.Asset.Kind == tracer.ERC20 && c.chain.Known(x.Asset) && x.Counts()
+	})]
+	claims := []Claim{{tracer.Span{Wallet: x.To, From: 1, To: w.Head()}, true, true}}
+	told := slices.DeleteFunc(slices.Clone(truth), func(y tracer.Transfer) bool { return y.ID() == x.ID() })
+	book, _, err := c.Open(t.Context(), node, claims, 1e6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := []Claim{{tracer.Span{Wallet: x.From, From: 1, To: w.Head() / 2}, true, true}}
+	if _, _, spent, err := c.Check(t.Context(), node, other, 1e6, truth); err != nil || spent == 0 || len(c.seen) > 2 {
+		t.Fatalf("%d calls, %d points are remembered, %v", spent, len(c.seen), err)
+	}
+	if wrong := book.Wrong(truth); len(wrong) > 0 {
+		t.Errorf("the truth is wrong: %v", wrong)
+	}
+	if wrong := book.Wrong(told); len(wrong) != 1 || wrong[0].Asset != x.Asset || len(book.Unchecked()) > 0 {
+		t.Errorf("without %v: %v, unchecked %v", x, wrong, book.Unchecked())
+	}
+}

@@ -131,33 +131,37 @@ const leastMending = 1000
 // prove compares what was read with balances and mends what differs. It reports
 // whether it came to its end before ctx did.
 func (r *reading) prove(ctx context.Context, budget int, spent *counter) bool {
-	claims := r.claims()
 	left := math.MaxInt / 4
 	if budget > 0 {
 		left = budget - r.witnessCalls() - spent.count()
 	}
 	if left <= 0 {
-		r.unsure(claims, tracer.ErrBudget)
+		r.unsure(r.claims(), tracer.ErrBudget)
 		return ctx.Err() == nil
 	}
 	read := spent.count()
 	if err := r.untold(ctx, payer{r.Source, newPurse(left, spent), spent}); ctx.Err() != nil {
 		return false
 	} else if err != nil {
-		r.unsure(claims, err)
+		r.unsure(r.claims(), err)
 		return true
 	}
+	claims := r.claims() // as they are now: what untold mends may be too much to keep
 	if left -= spent.count() - read; len(claims) == 0 || left <= 0 {
 		r.unsure(claims, tracer.ErrBudget)
 		return ctx.Err() == nil
 	}
 	node := payer{r.Source, newPurse(left, spent), spent}
-	wrong, unchecked, n, err := r.checker.Check(ctx, node, claims, left, r.ts, r.more)
-	r.unchecked = append(r.unchecked, unchecked...)
-	if err != nil || len(wrong) == 0 {
-		return err == nil
+	book, n, err := r.checker.Open(ctx, node, claims, left)
+	if err != nil {
+		return false
 	}
-	m := &mending{reading: r, claims: claims, all: slices.Concat(r.ts, r.more), settled: make(map[tracer.Span]bool)}
+	r.unchecked = append(r.unchecked, book.Unchecked()...)
+	wrong := book.Wrong(r.ts, r.more)
+	if len(wrong) == 0 {
+		return true
+	}
+	m := &mending{reading: r, book: book, all: slices.Concat(r.ts, r.more), settled: make(map[tracer.Span]bool)}
 	if m.left = min(left-n, max(leastMending, read)); m.left > 0 {
 		m.payer = payer{r.Source, newPurse(m.left, spent), spent}
 		if wrong, err = m.mend(ctx, wrong); ctx.Err() != nil {
@@ -176,7 +180,7 @@ func (r *reading) prove(ctx context.Context, budget int, spent *counter) bool {
 type mending struct {
 	*reading
 	payer  payer
-	claims []balance.Claim
+	book   *balance.Book
 	all    []tracer.Transfer // what was read, also beyond what was asked
 	left   int
 	failed error // why it did not come to its end
@@ -253,11 +257,10 @@ func (r *reading) untold(ctx context.Context, node payer) error {
 	return nil
 }
 
-// again compares anew, with balances that are known.
-func (m *mending) again(ctx context.Context) ([]balance.Mismatch, error) {
+// again compares anew, with the balances that were told.
+func (m *mending) again() []balance.Mismatch {
 	m.all = tracer.SortTransfers(m.all)
-	wrong, _, _, err := m.checker.Check(ctx, m.payer, m.claims, 0, m.all)
-	return wrong, err
+	return m.book.Wrong(m.all)
 }
 
 // mend returns what still does not add up, as narrow as it is known.
@@ -277,8 +280,8 @@ func (m *mending) mend(ctx context.Context, wrong []balance.Mismatch) ([]balance
 			return wrong, err
 		}
 		m.failed = err
-		if wrong, err = m.again(ctx); err != nil || len(wrong) == 0 {
-			return wrong, err
+		if wrong = m.again(); len(wrong) == 0 {
+			return nil, nil
 		}
 	}
 	narrow, err := m.narrow(ctx, wrong, 1)

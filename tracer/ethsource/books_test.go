@@ -88,3 +88,29 @@ func TestChecksCost(t *testing.T) {
 		t.Errorf("%d balances that are known are asked for again, %v", calls-first, err)
 	}
 }
+
+// TestPurse has a chain without Multicall3, where each balance is a call: all
+// calls are counted, and none is made beyond the budget.
+func TestPurse(t *testing.T) {
+	w := made(smallWorld)
+	q := someWallets(w)
+	node := &counted{node: devnet.NewNode(w, devnet.NodeOptions{NoMulticall: true})}
+	url := serve(t, node)
+	read := func(most int) tracer.Answer {
+		s, err := ethsource.Open(t.Context(), devnet.Chain(), url, ethsource.Hasty(ethsource.Options{Reads: 1}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		node.reset()
+		q.MaxRequests = most
+		ans, err := s.Transfers(t.Context(), q)
+		if calls := node.total(); err != nil || calls != ans.Requests || most > 0 && calls > most {
+			t.Errorf("of %d calls %d were made, %d are counted, %v", most, calls, ans.Requests, err)
+		}
+		return ans
+	}
+	all := read(0).Requests
+	for i := range 12 {
+		read(all/2 + i*all/24)
+	}
+}

@@ -12,17 +12,24 @@ import (
 // no bound. The int is the number of requests spent. A node that keeps no old states makes it an error.
 func (s *Source) States(ctx context.Context, wallets []common.Address, blocks []uint64, most int) ([]uint64, []uint256.Int, int, error) {
 	spent := new(counter)
+	return payer{s, newPurse(most, spent), spent}.States(ctx, wallets, blocks, most)
+}
+
+// States is [Source.States], paid from the purse.
+func (n payer) States(ctx context.Context, wallets []common.Address, blocks []uint64, _ int) ([]uint64, []uint256.Int, int, error) {
+	before := n.spent.count()
 	at := make([]change, len(wallets))
 	for i, w := range wallets {
 		at[i] = change{wallet: w, to: blocks[i]}
 	}
-	got, err := s.states(ctx, newPurse(most, spent), at, func(c *change) uint64 { return c.to }, true)
+	got, err := n.states(ctx, n.p, at, func(c *change) uint64 { return c.to }, true)
+	spent := n.spent.count() - before
 	if err != nil {
-		return nil, nil, spent.count(), err
+		return nil, nil, spent, err
 	}
 	nonces, balances := make([]uint64, len(got)), make([]uint256.Int, len(got))
 	for i, st := range got {
 		nonces[i], balances[i] = st.nonce, st.balance
 	}
-	return nonces, balances, spent.count(), nil
+	return nonces, balances, spent, nil
 }
