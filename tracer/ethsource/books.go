@@ -78,7 +78,7 @@ func (r *reading) holds(w common.Address, block uint64) bool {
 }
 
 // forReading is how much of a budget the reading may take, so that something is
-// left to compare with; 0 is no bound.
+// left to compare with. It may be nothing.
 func (r *reading) forReading(budget int) int {
 	if budget <= 0 {
 		return 0

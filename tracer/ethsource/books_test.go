@@ -114,3 +114,23 @@ func TestPurse(t *testing.T) {
 		read(all/2 + i*all/24)
 	}
 }
+
+// TestSmallPurse has many nodes, whose pinned block must be looked at in the end:
+// what that leaves of a budget may be nothing.
+func TestSmallPurse(t *testing.T) {
+	w := made(smallWorld)
+	node := &counted{node: devnet.NewNode(w, devnet.NodeOptions{})}
+	url := serve(t, node)
+	s, err := ethsource.OpenPool(t.Context(), devnet.Chain(), pool(t, url, url, url, url, url), ethsource.Hasty(ethsource.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := someWallets(w)
+	for q.MaxRequests = 1; q.MaxRequests < 16; q.MaxRequests++ {
+		node.reset()
+		ans, err := s.Transfers(t.Context(), q)
+		if calls := node.total(); err != nil || calls > q.MaxRequests || ans.Requests != calls {
+			t.Errorf("of %d calls %d were made, %d are counted, %v", q.MaxRequests, calls, ans.Requests, err)
+		}
+	}
+}

@@ -30,6 +30,16 @@ func newPurse(max int, n *counter) *purse {
 	return &purse{left: max, spent: n}
 }
 
+// rest is a purse with what is left of a budget, which may be nothing; a budget
+// of 0 is no limit.
+func rest(budget, left int, n *counter) *purse {
+	p := newPurse(budget, n)
+	if budget > 0 {
+		p.left = max(left, 0)
+	}
+	return p
+}
+
 // A counter counts calls from several goroutines, and remembers whom they went to.
 type counter struct {
 	mu    sync.Mutex

@@ -76,7 +76,7 @@ func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
 	for _, b := range blocks {
 		r.total += b.to - b.from + 1
 	}
-	from, err := inOrder(ctx, newPurse(r.forReading(budget), spent), blocks, r.logs, r.plan, r.keep)
+	from, err := inOrder(ctx, rest(budget, r.forReading(budget), spent), blocks, r.logs, r.plan, r.keep)
 	if e, ok := errors.AsType[*cutError](err); ok {
 		from, err = e.from, e.err
 	}
@@ -104,11 +104,7 @@ func (r *reading) run(ctx context.Context, budget int, spent *counter) error {
 			r.rest(0, context.Cause(ctx)) // it was read in time, and will be again
 			return context.Cause(ctx)
 		}
-		left := 0
-		if budget > 0 {
-			left = budget - spent.count()
-		}
-		bad := r.witness(ctx, newPurse(left, spent))
+		bad := r.witness(ctx, rest(budget, budget-spent.count(), spent))
 		// What cannot be asked speaks against nothing.
 		if e, ok := errors.AsType[*nodeError](bad); bad != nil && ctx.Err() == nil && !errors.Is(bad, tracer.ErrBudget) && !(ok && e.gone()) {
 			err = bad
