@@ -20,7 +20,7 @@ func TestSentence(t *testing.T) {
 		want string
 	}{
 		{"nothing came", report.Report{Seeds: []report.Seed{{Address: "0x1"}}},
-			"We found no money that came to the wallet you reported."},
+			"We found no money that came to the wallet you reported. Check the address, the network and the dates."},
 		{"no price", report.Report{
 			Seeds:   []report.Seed{{Address: "0x1", Amounts: ether("", "1000000000000000000")}},
 			Wallets: []report.Wallet{{Held: ether("", "600000000000000000")}},

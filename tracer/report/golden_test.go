@@ -154,9 +154,14 @@ func TestNothing(t *testing.T) {
 				t.Errorf("report.json has a null: %s", f.Data)
 			}
 		case "report.html":
-			for _, want := range []string{"We found no money that came to the wallet you reported.", "The money has not moved", "None was found.", "Nobody can get the money back for a fee."} {
+			for _, want := range []string{"We found no money that came to the wallet you reported. Check the address, the network and the dates.", "! nothing found", "There was no money to follow.", "Check what was reported", "None was found.", "Nobody can get the money back for a fee."} {
 				if !bytes.Contains(f.Data, []byte(want)) {
 					t.Errorf("report.html does not say %q", want)
+				}
+			}
+			for _, not := range []string{"✓ complete", "has not moved", "requests below"} {
+				if bytes.Contains(f.Data, []byte(not)) {
+					t.Errorf("report.html says %q of nothing", not)
 				}
 			}
 		case "transfers.parquet":

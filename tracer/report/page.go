@@ -77,6 +77,7 @@ type pageView struct {
 	Seeds                          []seedRow
 	Policy                         string
 	Verified                       int
+	Nothing                        bool // was found that came to what was reported
 	Priced                         bool // with prices that were given
 	MoreTransfers, MoreConversions int
 }
@@ -141,6 +142,7 @@ func page(r *Report) ([]byte, error) {
 		Reported: r.reported(), Exited: r.exited(), Held: r.held(), NotFollowed: r.notFollowed(),
 		Defs: template.HTML(chart.Defs()), Todo: todo(r), Bar: bar(r), Policy: policyWords(r.Parameters.Policy),
 	}
+	v.Nothing = r.arrived() == 0
 	v.Priced = r.Parameters.Prices.SHA256 != hexSum(nil)
 	v.sums()
 	v.draw()

@@ -20,7 +20,7 @@ func Sentence(r *Report) string {
 		from = fmt.Sprintf("the %d wallets you reported", len(wallets))
 	}
 	if r.arrived() == 0 {
-		return fmt.Sprintf("We found no money that came to %s.", from)
+		return fmt.Sprintf("We found no money that came to %s. Check the address, the network and the dates.", from)
 	}
 	out := []string{fmt.Sprintf("We followed %s from %s.", r.reported(), from)}
 	if x := r.exited(); !x.none() {

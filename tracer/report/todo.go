@@ -67,10 +67,18 @@ func todo(r *Report) []step {
 	}, {
 		Title: "Report to the police today, and ask for a report number",
 		Text: []string{
-			"Give them this whole folder. In the USA also report at ic3.gov. Issuers and exchanges act on a request of the police; the number lets everybody speak of the same case.",
-			"Ask the officer to send the requests below in this order, or to let you send them with the number.",
+			"Give them the whole report, not this page alone: this folder, or the bundle.zip that stands beside this page where you got it from. In the USA also report at ic3.gov. Issuers and exchanges act on a request of the police; the number lets everybody speak of the same case.",
 		},
 	}}
+	if r.arrived() == 0 {
+		return append([]step{{
+			Title: "Check what was reported: nothing was found there",
+			Text: []string{
+				"Compare the address with the payment, letter by letter: copied by hand, or from a look-alike in a wallet’s history, it is another one. Then the network: the same address exists on several, and the money is on the one it was paid on. Then the dates, if any were given (--since, --until): what came before or after them is not counted.",
+				"The transaction hash of the payment, which the wallet or the exchange that paid shows, says all three. Trace that.",
+			},
+		}}, steps...)
+	}
 	freeze := make(map[string]*ask)
 	var watched, paidIn, values, unsure []holding
 	for i := range r.Wallets {
@@ -112,7 +120,7 @@ func todo(r *Report) []step {
 		s := step{
 			Title: "First: ask the issuer of the coins that are still there to freeze them",
 			Text: []string{
-				"They can be gone within minutes, so this comes before everything else that the police send. The request names the wallet, the token, the amount, the report number and the transactions (transfers.csv)." + block,
+				"They can be gone within minutes, so this comes before everything else that the police send. The request names the wallet, the token, the amount, the report number and the transactions (transfers.csv of the report)." + block,
 			},
 		}
 		for _, who := range []string{"Tether", "Circle"} {
@@ -187,6 +195,9 @@ func todo(r *Report) []step {
 			Text:  []string{"Nobody can freeze these coins where they are. When they move to a service, that service can be asked."},
 			Asks:  []ask{cut(ask{Who: "Wallets to watch", Where: watched})},
 		})
+	}
+	if len(freeze)+len(values)+len(custodians) > 0 {
+		steps[1].Text = append(steps[1].Text, "Ask the officer to send the requests below in this order, or to let you send them with the number.")
 	}
 	again := "Money moves on for weeks. Trace again in a week, and then every week: what has moved by then can be asked for."
 	if len(r.Gaps) > 0 {

@@ -1,1 +1,1 @@
-{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"0tI7r/THrSaYA1FRI/ksbxxn3evNeYhQwI4IZref3AHrAWQUzSka+q8L/oB86w9sarn08QXT0e8yR/QauJcrBQ=="}
+{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"QO/qHoxTYYwFoT4iNGrN0+lZbrNDEEA3b5Y03mxZS77RVsVv2Kc1VMuzK7cPGfn17T9XyjiCcravHMkdCS8EDg=="}
