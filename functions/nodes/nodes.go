@@ -175,7 +175,7 @@ func (e *Endpoints) of(ctx context.Context, chain string) ([]ethsource.Endpoint,
 var errPrivate = errors.New("private/rpc.json is not an object of chain names and addresses, or lists of addresses")
 
 // parsePrivate reads an object of chain names and addresses, and of settings of
-// indexers, which stand in capitals. No error repeats what is in it.
+// indexers, which begin with SCAMTRACE_. No error repeats what is in it.
 func parsePrivate(data []byte) (list []ethsource.Endpoint, settings map[string]string, err error) {
 	var rows map[string]json.RawMessage
 	if json.Unmarshal(data, &rows) != nil {
@@ -190,7 +190,7 @@ func parsePrivate(data []byte) (list []ethsource.Endpoint, settings map[string]s
 		} else if json.Unmarshal(rows[name], &texts) != nil || len(texts) == 0 {
 			return nil, nil, errPrivate
 		}
-		if name == strings.ToUpper(name) {
+		if strings.HasPrefix(name, "SCAMTRACE_") {
 			settings[name] = one
 			continue
 		}
