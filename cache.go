@@ -4,10 +4,9 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"strings"
 
+	"scamtrace/functions/nodes"
 	"scamtrace/tracer/ethsource"
-	"scamtrace/tracer/indexsource"
 )
 
 // A cache keeps what was learnt of endpoints, by host, in a file of the user's.
@@ -34,19 +33,12 @@ func (c *cache) read() map[string]ethsource.Ability {
 	return known
 }
 
-// save adds what a source has learnt. Nodes on this machine or in a private network
-// are left out: they cost nothing to ask, and another one may be there the next time.
+// save adds what a source has learnt, as far as [nodes.Lasting] has it.
 func (c *cache) save(src *ethsource.Source) {
 	if c == nil || src == nil || c.file == "" {
 		return
 	}
-	learned := src.Learned()
-	for key := range learned {
-		_, name, _ := strings.Cut(key, "/")
-		if host, _, _ := strings.Cut(name, "#"); indexsource.Private(host) {
-			delete(learned, key)
-		}
-	}
+	learned := nodes.Lasting(src.Learned())
 	if len(learned) == 0 {
 		return
 	}

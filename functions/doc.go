@@ -25,6 +25,7 @@
 //	due/<minute>/<ws>/<case>                      when the schedule must look at a case
 //	public/chains.json, labels/, prices/          what all cases may know
 //	private/rpc.json                              the nodes' endpoints; read by package nodes alone
+//	private/endpoints.json                        what was learnt of them; of package nodes too
 //
 // What it promises:
 //

@@ -98,6 +98,7 @@ func TestPermissionsSuffice(t *testing.T) {
 		{"submit", "read", folder + "state/1.snap"},
 		{"submit", "read", reports + "report.json"},
 		{"submit", "read", "private/rpc.json"},
+		{"submit", "read", "private/endpoints.json"},
 		{"submit", "write", reports + "report.json"},
 		{"submit", "delete", folder + "case.json"},
 		{"trace", "read", "personal/ngo/" + id + ".json"},

@@ -292,9 +292,9 @@ func TestPermissions(t *testing.T) {
                                                 submit trace  retra. downl.
 bucket/due/*                                    rwd    rwd    rwd    -
 bucket/personal/*                               rwd    -      d      -
+bucket/private/endpoints.json                   -      rw     -      -
 bucket/private/rpc.json                         -      r      -      -
 bucket/public/*                                 r      r      -      -
-bucket/public/endpoints.json                    -      w      -      -
 bucket/workspaces/*/audit-head.json             rw     rw     -      rw
 bucket/workspaces/*/audit/*                     rw     rw     -      rw
 bucket/workspaces/*/cases/*/case.json           rw     rw     rw     r

@@ -22,12 +22,12 @@ locals {
 
     trace = {
       read = [
-        "public/*", "private/rpc.json", "due/*", "workspaces/*/cases/*/case.json", "workspaces/*/cases/*/state/*",
+        "public/*", "private/rpc.json", "private/endpoints.json", "due/*", "workspaces/*/cases/*/case.json", "workspaces/*/cases/*/state/*",
         "workspaces/*/cases/*/evidence/*", "workspaces/*/cases/*/reports/*", "workspaces/*/cases/*/diffs/*", "workspaces/*/tables/*",
         "workspaces/*/settings.json", "workspaces/*/audit/*", "workspaces/*/audit-head.json",
       ]
       write = [
-        "public/endpoints.json", "due/*", "workspaces/*/cases/*/case.json", "workspaces/*/cases/*/state/*", "workspaces/*/cases/*/evidence/*",
+        "private/endpoints.json", "due/*", "workspaces/*/cases/*/case.json", "workspaces/*/cases/*/state/*", "workspaces/*/cases/*/evidence/*",
         "workspaces/*/cases/*/reports/*", "workspaces/*/cases/*/diffs/*", "workspaces/*/tables/*", "workspaces/*/audit/*", "workspaces/*/audit-head.json",
       ]
       delete = ["due/*"]

@@ -45,13 +45,15 @@ func WithChains(s *functions.Setup) {
 }
 
 // Endpoints are the JSON-RPC endpoints of chains. What is learnt of them is kept
-// in the object public/endpoints.json, by host.
+// in the object private/endpoints.json, by host.
 type Endpoints struct {
 	Bucket  graphstore.Bucket // of private/rpc.json and of what was learnt; nil: there is none
 	Limiter *rate.Limiter     // of all calls together; nil: none
 
 	index  []string // of indexers; none: the default
 	lookup func(string) (string, bool)
+
+	private func(host string) bool // what is learnt there is not written down
 
 	mu       sync.Mutex
 	list     []ethsource.Endpoint
@@ -84,7 +86,7 @@ func (e *Endpoints) setting(name string) (v string, ok bool) {
 // or chain=role=URL. Without a chain it is Ethereum. No error holds the URL,
 // which may hold a key.
 func ParseEndpoints(list ...string) (*Endpoints, error) {
-	e := &Endpoints{last: make(map[string]*ethsource.Source)}
+	e := &Endpoints{last: make(map[string]*ethsource.Source), private: indexsource.Private}
 	if len(list) == 0 {
 		return e, nil
 	}
@@ -153,19 +155,24 @@ func Default(ctx context.Context, chain tracer.Chain, nodes []ethsource.Endpoint
 // of returns the endpoints of a chain.
 func (e *Endpoints) of(ctx context.Context, chain string) ([]ethsource.Endpoint, error) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.list) == 0 && e.Bucket != nil {
+	all := e.list
+	e.mu.Unlock()
+	if len(all) == 0 && e.Bucket != nil {
 		data, _, err := e.Bucket.Get(ctx, "private/rpc.json")
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		if err == nil {
-			if e.list, e.settings, err = parsePrivate(data); err != nil {
+			var settings map[string]string
+			if all, settings, err = parsePrivate(data); err != nil {
 				return nil, err
 			}
+			e.mu.Lock()
+			e.list, e.settings = all, settings
+			e.mu.Unlock()
 		}
 	}
-	list := slices.DeleteFunc(slices.Clone(e.list), func(x ethsource.Endpoint) bool { return x.Chain != chain })
+	list := slices.DeleteFunc(slices.Clone(all), func(x ethsource.Endpoint) bool { return x.Chain != chain })
 	if len(list) == 0 {
 		return nil, fmt.Errorf("%w: no node of the chain %s is configured here", tracer.ErrUsage, chain)
 	}
@@ -207,17 +214,40 @@ func parsePrivate(data []byte) (list []ethsource.Endpoint, settings map[string]s
 }
 
 // learntKey is the object with what was learnt of endpoints.
-const learntKey = "public/endpoints.json"
+const learntKey = "private/endpoints.json"
+
+// Lasting returns, of what was learnt of endpoints, what is worth keeping: those on
+// this machine or in a private network cost nothing to ask, and another one may be
+// there the next time.
+func Lasting(learned map[string]ethsource.Ability) map[string]ethsource.Ability {
+	return lasting(learned, indexsource.Private)
+}
+
+func lasting(learned map[string]ethsource.Ability, private func(host string) bool) map[string]ethsource.Ability {
+	out := maps.Clone(learned)
+	maps.DeleteFunc(out, func(key string, _ ethsource.Ability) bool {
+		_, name, _ := strings.Cut(key, "/")
+		host, _, _ := strings.Cut(name, "#")
+		return private(host)
+	})
+	return out
+}
 
 // remembered returns what was learnt of endpoints, as far as it can be read.
 func (e *Endpoints) remembered(ctx context.Context) map[string]ethsource.Ability {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.known == nil && e.Bucket != nil {
-		if data, _, err := e.Bucket.Get(ctx, learntKey); err == nil && json.Unmarshal(data, &e.known) != nil {
-			e.known = nil
-		}
+	known := e.known
+	e.mu.Unlock()
+	if known != nil || e.Bucket == nil {
+		return maps.Clone(known)
 	}
+	data, _, err := e.Bucket.Get(ctx, learntKey)
+	if err != nil || json.Unmarshal(data, &known) != nil {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.known = ethsource.MergeAbilities(known, e.known) // of who was faster
 	return maps.Clone(e.known)
 }
 
@@ -225,6 +255,27 @@ func (e *Endpoints) remembered(ctx context.Context) map[string]ethsource.Ability
 // opened, and by the one before it since. Who loses a race to write loses
 // nothing but a few calls of the next run.
 func (e *Endpoints) remember(ctx context.Context, chain string, src *ethsource.Source) {
+	now := e.learn(chain, src)
+	if now = lasting(now, e.private); len(now) == 0 || e.Bucket == nil {
+		return
+	}
+	data, tag, err := e.Bucket.Get(ctx, learntKey)
+	var theirs map[string]ethsource.Ability
+	if err == nil && json.Unmarshal(data, &theirs) != nil {
+		theirs = nil
+	}
+	more, jsonErr := json.Marshal(ethsource.MergeAbilities(theirs, now))
+	switch {
+	case jsonErr != nil:
+	case err == nil:
+		_, _ = e.Bucket.Replace(ctx, learntKey, more, tag)
+	default: // not there, which S3 tells nobody who may not list the folder
+		_, _ = e.Bucket.Create(ctx, learntKey, more)
+	}
+}
+
+// learn returns all that is known now, or nothing if that is nothing new.
+func (e *Endpoints) learn(chain string, src *ethsource.Source) map[string]ethsource.Ability {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	learned := make(map[string]ethsource.Ability)
@@ -238,21 +289,9 @@ func (e *Endpoints) remember(ctx context.Context, chain string, src *ethsource.S
 	}
 	e.last[chain] = src
 	now := ethsource.MergeAbilities(e.known, learned)
-	if reflect.DeepEqual(now, e.known) || len(now) == 0 || e.Bucket == nil {
-		return
+	if reflect.DeepEqual(now, e.known) {
+		return nil
 	}
 	e.known = now
-	data, tag, err := e.Bucket.Get(ctx, learntKey)
-	var theirs map[string]ethsource.Ability
-	if err == nil && json.Unmarshal(data, &theirs) != nil {
-		theirs = nil
-	}
-	more, jsonErr := json.Marshal(ethsource.MergeAbilities(theirs, now))
-	switch {
-	case jsonErr != nil:
-	case errors.Is(err, fs.ErrNotExist):
-		_, _ = e.Bucket.Create(ctx, learntKey, more)
-	case err == nil:
-		_, _ = e.Bucket.Replace(ctx, learntKey, more, tag)
-	}
+	return now
 }

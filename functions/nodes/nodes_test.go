@@ -91,13 +91,26 @@ func TestRemembered(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.Bucket = dir
+		if len(asked) == 0 { // what is on this machine is not written down
+			if _, err := e.Open(t.Context(), devnet.Chain(), nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			if data, _, err := dir.Get(t.Context(), "private/endpoints.json"); err == nil {
+				t.Errorf("of nodes on this machine the bucket has %s", data)
+			}
+			if e, err = nodes.ParseEndpoints("devnet="+srv.URL+"/SECRETKEY", "devnet=archive="+srv.URL+"/SECRETKEY"); err != nil {
+				t.Fatal(err)
+			}
+			e.Bucket = dir
+		}
+		e.KeepAll()
 		before := node.Requests()
 		if _, err := e.Open(t.Context(), devnet.Chain(), nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		asked = append(asked, node.Requests()-before)
 	}
-	data, _, err := dir.Get(t.Context(), "public/endpoints.json")
+	data, _, err := dir.Get(t.Context(), "private/endpoints.json")
 	if err != nil || strings.Contains(string(data), "SECRETKEY") || !strings.Contains(string(data), "/127.0.0.1#2") {
 		t.Errorf("the bucket has %s, %v", data, err)
 	}
