@@ -3,6 +3,7 @@ package balance
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 
 	"scamtrace/tracer"
@@ -96,7 +97,7 @@ type asking struct {
 
 func (a *asking) all(ctx context.Context, todo []need) error {
 	a.mu.Lock()
-	plain, multi := a.plain, a.multi
+	plain, multi := a.plain, a.there < math.MaxUint64
 	a.mu.Unlock()
 	first, _ := slices.BinarySearchFunc(todo, plain, func(n need, b uint64) int {
 		if n.block < b {
@@ -149,6 +150,9 @@ func (a *asking) byMulticall(ctx context.Context, todo []need) (left []need, err
 	if err != nil {
 		return nil, err
 	}
+	if replies, err = a.secondLook(ctx, calls, replies); err != nil {
+		return nil, err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i, r := range replies {
@@ -159,7 +163,9 @@ func (a *asking) byMulticall(ctx context.Context, todo []need) (left []need, err
 		case r.Refusal != tracer.RefusedNot:
 			a.blame(r.Refusal)
 		case len(r.Data) == 0: // no contract
-			a.plain = max(a.plain, g[0].block+1)
+			if g[0].block < a.there {
+				a.plain = max(a.plain, g[0].block+1)
+			}
 			left = append(left, g...)
 		default:
 			parts, ok := abi.Results(r.Data, len(g)*len(a.assets))
@@ -167,7 +173,7 @@ func (a *asking) byMulticall(ctx context.Context, todo []need) (left []need, err
 				a.because(cause{tracer.ReasonSource, "the endpoint's answer to a question for balances is not usable"})
 				continue
 			}
-			a.multi = true
+			a.there = min(a.there, g[0].block)
 			for k, n := range g {
 				h := make([]holding, len(a.assets))
 				for i, part := range parts[k*len(h) : (k+1)*len(h)] {
@@ -180,6 +186,23 @@ func (a *asking) byMulticall(ctx context.Context, todo []need) (left []need, err
 		}
 	}
 	return left, nil
+}
+
+// secondLook asks once more where no contract is said to be: a node that has not
+// loaded a state says so too, and it would be believed for good.
+func (a *asking) secondLook(ctx context.Context, calls []tracer.Call, replies []tracer.Reply) ([]tracer.Reply, error) {
+	var some []tracer.Call
+	var at []int
+	for i, r := range replies {
+		if r.Refusal == tracer.RefusedNot && len(r.Data) == 0 {
+			some, at = append(some, calls[i]), append(at, i)
+		}
+	}
+	anew, err := a.calls(ctx, some)
+	for k, r := range anew {
+		replies[at[k]] = r
+	}
+	return replies, err
 }
 
 // bySingle asks for each balance by itself.

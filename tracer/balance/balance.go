@@ -24,6 +24,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"math/big"
 	"slices"
 	"sync"
@@ -67,7 +68,7 @@ type Checker struct {
 	mu    sync.Mutex
 	seen  map[point][]holding // by asset
 	plain uint64              // Multicall3 is not there before this block
-	multi bool                // it is there at some block
+	there uint64              // it has answered at this block, the first such
 
 	mostSeen int // points
 }
@@ -90,7 +91,7 @@ type holding struct {
 
 // New returns a checker of a chain that knows nothing yet.
 func New(chain tracer.Chain) *Checker {
-	c := &Checker{chain: chain, assets: []tracer.Asset{tracer.NativeOf(chain.ID)}, seen: make(map[point][]holding), mostSeen: mostSeen}
+	c := &Checker{chain: chain, assets: []tracer.Asset{tracer.NativeOf(chain.ID)}, seen: make(map[point][]holding), there: math.MaxUint64, mostSeen: mostSeen}
 	for _, t := range chain.Tokens {
 		c.assets = append(c.assets, tracer.TokenOf(chain.ID, t.Address))
 	}

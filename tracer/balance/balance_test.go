@@ -3,6 +3,7 @@ package balance
 import (
 	"context"
 	"errors"
+	"math/big"
 	"math/rand/v2"
 	"net/http/httptest"
 	"slices"
@@ -185,5 +186,41 @@ func TestForgets(t *testing.T) {
 	}
 	if wrong := book.Wrong(told); len(wrong) != 1 || wrong[0].Asset != x.Asset || len(book.Unchecked()) > 0 {
 		t.Errorf("without %v: %v, unchecked %v", x, wrong, book.Unchecked())
+	}
+}
+
+// A flaky node answers one of its calls with nothing.
+type flaky struct {
+	*client
+	at int // which time
+}
+
+func (f *flaky) Calls(ctx context.Context, calls []tracer.Call, most int) ([]tracer.Reply, int, error) {
+	out, n, err := f.client.Calls(ctx, calls, most)
+	if f.at--; f.at == 0 && len(out) > 0 {
+		out[len(out)-1].Data = nil
+	}
+	return out, n, err
+}
+
+// TestFlaky has a node that once says that there is no Multicall3: it must not
+// be believed for good.
+func TestFlaky(t *testing.T) {
+	w := devnet.Generate(devnet.Config{Days: 7, Transfers: 4000, Victims: 2, Syndicates: 1, Noise: 60})
+	var claims []Claim
+	for i := range 200 {
+		a := common.BigToAddress(big.NewInt(0x77_0000 + int64(i)))
+		claims = append(claims, Claim{tracer.Span{Wallet: a, From: 1, To: w.Head()}, true, true})
+	}
+	_, _, want, err := New(devnet.Chain()).Check(t.Context(), dial(t, w, devnet.NodeOptions{}), claims, 1e6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 1; at < 4; at++ {
+		node := &flaky{dial(t, w, devnet.NodeOptions{}), at}
+		_, unchecked, spent, err := New(devnet.Chain()).Check(t.Context(), node, claims, 1e6)
+		if err != nil || len(unchecked) > 0 || spent > want+1 {
+			t.Errorf("with nothing in answer %d: %d calls, want %d and one more; %d unchecked, %v", at, spent, want, len(unchecked), err)
+		}
 	}
 }
