@@ -91,6 +91,7 @@ type sight struct {
 	node  *node
 	block tracer.Block // the last final one, or the one that is known
 	back  uint64       // how far behind the newest it is, where the node does not say what is final
+	old   bool         // what it says is final is too old to be so
 	err   error
 }
 
@@ -126,7 +127,7 @@ func (s *Source) pin(ctx context.Context, p *purse, known *tracer.Block) error {
 	})
 	if len(seen) == 0 {
 		s.notes = nil
-		return errors.Join(failed...)
+		return together(failed)
 	}
 	if known == nil {
 		newest := slices.MaxFunc(seen, func(a, b sight) int { return cmp.Compare(a.block.Time, b.block.Time) }).block.Time
@@ -138,10 +139,20 @@ func (s *Source) pin(ctx context.Context, p *purse, known *tracer.Block) error {
 			return behind > farBehind
 		})
 	}
-	lowest := slices.MinFunc(seen, func(a, b sight) int { return cmp.Compare(a.block.Number, b.block.Number) })
-	seen, err := s.settlePin(ctx, p, seen, lowest.block.Number, known)
-	if err != nil {
-		return err
+	// The height is the lowest of those that are kept: one that is voted out must
+	// not hold back the others.
+	var lowest sight
+	for first := seen; ; {
+		lowest = slices.MinFunc(first, func(a, b sight) int { return cmp.Compare(a.block.Number, b.block.Number) })
+		var err error
+		if seen, err = s.settlePin(ctx, p, slices.Clone(first), lowest.block.Number, known, failed); err != nil {
+			return err
+		}
+		kept := func(n *node) bool { return slices.ContainsFunc(seen, func(x sight) bool { return x.node == n }) }
+		if kept(lowest.node) {
+			break
+		}
+		first = slices.DeleteFunc(first, func(x sight) bool { return !kept(x.node) })
 	}
 	s.pinned = seen[0].block
 	s.c.nodes = slices.DeleteFunc(s.c.nodes, func(n *node) bool {
@@ -152,9 +163,22 @@ func (s *Source) pin(ctx context.Context, p *purse, known *tracer.Block) error {
 		if len(s.c.nodes) > 1 {
 			who = "The endpoint at " + lowest.node.name
 		}
-		s.notes = append(s.notes, fmt.Sprintf("%s does not say which block is final; the block %d behind the newest was taken.", who, lowest.back))
+		what := "does not say which block is final"
+		if lowest.old {
+			what = "says that no block of the last hour or more is final"
+		}
+		s.notes = append(s.notes, fmt.Sprintf("%s %s; the block %d behind the newest was taken.", who, what, lowest.back))
 	}
 	return nil
+}
+
+// together is one sentence of several errors.
+func together(errs []error) error {
+	out := errs[0]
+	for _, err := range errs[1:] {
+		out = fmt.Errorf("%w; %w", out, err)
+	}
+	return out
 }
 
 func (s *Source) leaveOut(n *node, why string) {
@@ -162,8 +186,8 @@ func (s *Source) leaveOut(n *node, why string) {
 }
 
 // settlePin keeps the nodes that show the same block at a height as most do, or
-// as it was.
-func (s *Source) settlePin(ctx context.Context, p *purse, seen []sight, at uint64, known *tracer.Block) ([]sight, error) {
+// as it was. Those that failed before have no say.
+func (s *Source) settlePin(ctx context.Context, p *purse, seen []sight, at uint64, known *tracer.Block, failed []error) ([]sight, error) {
 	_ = each(len(seen), func(i int) error {
 		if x := &seen[i]; x.block.Number != at {
 			h, err := s.of(x.node).header(ctx, p, false, at)
@@ -176,26 +200,35 @@ func (s *Source) settlePin(ctx context.Context, p *purse, seen []sight, at uint6
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	votes := make(map[common.Hash]int)
+	votes := make(map[tracer.Block]int)
 	all := 0
 	for _, x := range seen {
 		if x.err == nil {
-			votes[x.block.Hash]++
+			votes[x.block]++
 			all++
 		}
 	}
-	var right common.Hash
-	for _, x := range seen {
-		if x.err == nil && 2*votes[x.block.Hash] > all {
-			right = x.block.Hash
+	var right tracer.Block
+	if known != nil && known.Hash != (common.Hash{}) {
+		for _, x := range seen {
+			if x.err == nil && x.block.Hash == known.Hash && votes[x.block] > votes[right] {
+				right = x.block
+			}
+		}
+		if votes[right] == 0 && 2*all <= len(s.c.nodes) { // those that do not answer may have it
+			return nil, together(failed)
+		}
+		if votes[right] == 0 {
+			return nil, fmt.Errorf("%w: block %d was %s and is now %s", tracer.ErrReorg, at, known.Hash, seen[0].block.Hash)
+		}
+	} else {
+		for _, x := range seen {
+			if x.err == nil && 2*votes[x.block] > all {
+				right = x.block
+			}
 		}
 	}
-	if known != nil && known.Hash != (common.Hash{}) {
-		right = known.Hash
-		if votes[right] == 0 {
-			return nil, fmt.Errorf("%w: block %d was %s and is now %s", tracer.ErrReorg, at, right, seen[0].block.Hash)
-		}
-	} else if right == (common.Hash{}) {
+	if votes[right] == 0 {
 		var hosts []string
 		for _, x := range seen {
 			hosts = append(hosts, x.node.name)
@@ -207,7 +240,7 @@ func (s *Source) settlePin(ctx context.Context, p *purse, seen []sight, at uint6
 		switch {
 		case x.err != nil:
 			s.leaveOut(x.node, "does not answer as it should")
-		case x.block.Hash != right:
+		case x.block != right:
 			s.leaveOut(x.node, fmt.Sprintf("shows another block %d than the others", at))
 		default:
 			return false
@@ -244,7 +277,8 @@ func (s *Source) look(ctx context.Context, p *purse, known *tracer.Block) (x sig
 	if err := s.c.probe(ctx, p, &final, "eth_getBlockByNumber", "finalized", false); ctx.Err() != nil {
 		x.err = context.Cause(ctx)
 		return x
-	} else if err != nil || final == nil || final.Number > head.Number || final.Number == 0 && head.Number > 0 && s.chain.FinalityDepth < uint64(head.Number) {
+	} else if err != nil || final == nil || final.Number > head.Number || final.Number == 0 && head.Number > 0 && s.chain.FinalityDepth < uint64(head.Number) || s.stale(head, final) {
+		x.old = err == nil && final != nil && final.Number > 0 && final.Number <= head.Number
 		x.back = min(uint64(head.Number), s.chain.FinalityDepth)
 		if final, x.err = s.header(ctx, p, false, uint64(head.Number)-x.back); x.err != nil {
 			return x
@@ -252,6 +286,14 @@ func (s *Source) look(ctx context.Context, p *purse, known *tracer.Block) (x sig
 	}
 	x.block = tracer.Block{Number: uint64(final.Number), Hash: final.Hash, Time: uint64(final.Time)}
 	return x
+}
+
+// stale reports whether a node's final block is too old to be the last one: a
+// node that stands still, or does not know the tag, may name any.
+func (s *Source) stale(head, final *header) bool {
+	behind := uint64(head.Number - final.Number)
+	return behind > s.chain.FinalityDepth &&
+		(head.Time > final.Time+farBehind || behind > 4*s.chain.Blocks(farBehind*time.Second))
 }
 
 func (s *Source) sameChain(id uint64) error {
