@@ -61,6 +61,7 @@ type Case struct {
 	Tries int    `json:"tries,omitempty"` // turns in a row that got no further
 	Moved bool   `json:"moved,omitempty"` // the block was chosen anew once in this run
 	Alone bool   `json:"alone,omitempty"` // in this run the node denied what an indexer showed, so it is read alone
+	Spent int    `json:"spent,omitempty"` // requests of this run before that
 
 	Pinned   *Pin     `json:"pinned,omitempty"`
 	Progress Progress `json:"progress"`
@@ -325,7 +326,7 @@ func (c *Case) begin(now time.Time) {
 		if c.State > 0 && c.Pinned != nil {
 			c.Base = &c.Pinned.Block
 		}
-		c.Pinned, c.Moved, c.Alone, c.Notes = nil, false, false, nil
+		c.Pinned, c.Moved, c.Alone, c.Spent, c.Notes = nil, false, false, 0, nil
 		c.Progress = Progress{}
 	}
 	c.Status, c.Reason, c.Tries = StatusQueued, "", 0

@@ -43,6 +43,7 @@ type turnRun struct {
 	Pinned   Pin                 `json:"pinned"`
 	Base     *Block              `json:"base,omitempty"` // the state is of an earlier run, up to here
 	Notes    []string            `json:"notes,omitempty"`
+	Spent    int                 `json:"spent,omitempty"`  // as of [Case]
 	Quotes   bool                `json:"quotes,omitempty"` // prices were asked for
 	From     stateRef            `json:"from,omitzero"`
 	To       stateRef            `json:"to"`
@@ -62,7 +63,7 @@ func (c *Case) evidenceKey(s stateRef) string {
 func (a *App) run(t *turn, state []byte, reported bool) turnRun {
 	c := t.c
 	r := turnRun{
-		Case: c.ID, Chain: c.Chain, Seeds: c.Seeds, Options: c.Options, Pinned: *c.Pinned, Base: c.Base, Notes: c.Notes,
+		Case: c.ID, Chain: c.Chain, Seeds: c.Seeds, Options: c.Options, Pinned: *c.Pinned, Base: c.Base, Notes: c.Notes, Spent: c.Spent,
 		Quotes: a.Quoters != nil, To: stateRef{c.Epoch + 1, hashBytes(state)}, Steps: t.steps, Settled: t.settled, Cut: t.cut, Report: reported, Unlooked: t.unlooked,
 	}
 	if p, ok := t.src.(interface{ Asked() []evidence.Endpoint }); ok {
@@ -247,7 +248,7 @@ func (r *repeat) turn(ctx context.Context, archive []byte, before stateRef, last
 		return errors.New("the labels or prices are others than they were then, or of another version of scamtrace")
 	}
 	t := &turn{c: &Case{ID: run.Case, Workspace: "replay", Chain: run.Chain, Seeds: run.Seeds, Options: run.Options,
-		Pinned: &run.Pinned, Base: run.Base, Notes: run.Notes, Epoch: run.To.Epoch - 1, State: run.From.Epoch}, k: k}
+		Pinned: &run.Pinned, Base: run.Base, Notes: run.Notes, Spent: run.Spent, Epoch: run.To.Epoch - 1, State: run.From.Epoch}, k: k}
 	if run.From.Epoch > 0 {
 		state, _, err := r.Bucket.Get(ctx, fmt.Sprintf("%06d.snap", run.From.Epoch))
 		if err != nil {

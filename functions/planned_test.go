@@ -174,5 +174,8 @@ func TestIndexed(t *testing.T) {
 	if c := s.find1("ngo", id); c.Status != StatusDone || !c.Alone || !strings.Contains(notes, "Transfers that SQD Portal showed are not what the node shows, so the money was followed anew with the node alone.") {
 		t.Errorf("the case is %s, alone %v, and says %q", c.Status, c.Alone, notes)
 	}
+	if c := s.find1("ngo", id); c.Spent == 0 || c.Progress.Requests <= c.Spent {
+		t.Errorf("it spent %d requests, and %d of them before it was followed anew", c.Progress.Requests, c.Spent)
+	}
 	s.repeats(id)
 }

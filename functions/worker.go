@@ -99,7 +99,7 @@ func (a *App) turn(ctx context.Context, c *Case) error {
 		return a.walk(ctx, &turn{c: c, chain: chain, k: k, src: src, rec: rec})
 	}
 	if c.Pinned.Known != k.id {
-		return a.again(ctx, c, c.Moved, c.Alone, "The labels or prices changed while it was traced, so it was traced again with the new ones.")
+		return a.again(ctx, c, c.Moved, c.Alone, c.Spent, "The labels or prices changed while it was traced, so it was traced again with the new ones.")
 	}
 	if c, err = a.adopt(ctx, c); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (a *App) turn(ctx context.Context, c *Case) error {
 		if c.Moved {
 			return a.fail(ctx, c, "The chain gave up a final block twice while it was traced, so nothing can be proven now. Please try again tomorrow.")
 		}
-		return a.again(ctx, c, true, c.Alone, "The chain gave up a final block while it was traced, so it was traced again up to another one.")
+		return a.again(ctx, c, true, c.Alone, c.Spent, "The chain gave up a final block while it was traced, so it was traced again up to another one.")
 	}
 	if err != nil {
 		return node(err)
@@ -148,6 +148,7 @@ type turn struct {
 	settled  bool   // after them
 	cut      bool   // the deadline ended the last of them
 	unlooked bool   // the deadline ended the questions about what is not counted
+	spent    int    // requests of the run, at its end
 	progress Progress
 }
 
@@ -191,9 +192,9 @@ func (a *App) pin(ctx context.Context, c *Case, chain tracer.Chain, k *knowledge
 }
 
 // again begins the run anew, at a new block and from nothing.
-func (a *App) again(ctx context.Context, c *Case, moved, alone bool, note string) error {
+func (a *App) again(ctx context.Context, c *Case, moved, alone bool, spent int, note string) error {
 	c, err := a.step(ctx, c, func(c *Case) {
-		c.Pinned, c.Base, c.State, c.Moved, c.Alone = nil, nil, 0, moved, alone
+		c.Pinned, c.Base, c.State, c.Moved, c.Alone, c.Spent = nil, nil, 0, moved, alone, spent
 		c.Notes = append(c.Notes, note)
 		c.Progress = Progress{}
 		c.Epoch++
@@ -391,7 +392,7 @@ func (a *App) finish(ctx context.Context, t *turn, res *walk.Result) error {
 	c := t.c
 	rep, files, err := a.bundle(ctx, t, res)
 	if p, ok := t.src.(planned); ok && errors.Is(err, errDenied) {
-		return a.again(ctx, c, c.Moved, true, fmt.Sprintf("Transfers that %s showed are not what the node shows, so the money was followed anew with the node alone.", strings.Join(p.Names(), " or ")))
+		return a.again(ctx, c, c.Moved, true, t.spent, fmt.Sprintf("Transfers that %s showed are not what the node shows, so the money was followed anew with the node alone.", strings.Join(p.Names(), " or ")))
 	}
 	if err != nil {
 		return err
@@ -535,6 +536,7 @@ func (a *App) send(ctx context.Context, c *Case) error {
 // walkOptions are the seeds and the settings of the walk.
 func (c *Case) walkOptions(chain tracer.Chain, k *knowledge) ([]tracer.Seed, walk.Options, error) {
 	o := walk.Options{Chain: chain, Since: c.Options.Since, Until: c.Options.Until, Watch: !c.Options.Once}
+	o.Spent = c.Spent
 	o.Limits = walk.Limits{Requests: c.Options.MaxRequests, Wallets: c.Options.MaxWallets, Hub: c.Options.Hub}
 	var err error
 	if c.Options.Policy != "" {
@@ -581,7 +583,8 @@ func (a *App) bundle(ctx context.Context, t *turn, res *walk.Result) (*report.Re
 	if p, ok := src.(planned); ok && ctx.Err() == nil {
 		// Who showed what in the turns before is not known, so the node is asked for
 		// all of it.
-		denied, _, err := rep.Confirm(last, p.Unwrap(), nil, left)
+		denied, n, err := rep.Confirm(last, p.Unwrap(), nil, left)
+		t.spent = res.Limits.Requests - left + n
 		if err == nil && denied > 0 {
 			err = errDenied
 		}
