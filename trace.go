@@ -143,7 +143,7 @@ func (j *job) confirm(ctx context.Context, p *nodes.Planned, res *walk.Result, r
 	}
 	alone := *j
 	alone.source, alone.spent = p.Unwrap(), res.Limits.Requests-left+spent
-	alone.notes = append(slices.Clip(alone.notes), fmt.Sprintf("%d transfers that %s showed are not what the node shows, so the money was followed anew with the node alone.", denied, strings.Join(p.Names(), " or ")))
+	alone.notes = append(slices.Clip(alone.notes), fmt.Sprintf("Transfers that %s showed are not what the node shows, so the money was followed anew with the node alone.", strings.Join(p.Names(), " or ")))
 	again, anew, _, err := alone.follow(ctx, stderr)
 	if errors.Is(err, tracer.ErrUsage) { // not even the payments could be read again
 		return doubt("the budget of requests was too small to follow the money anew; trace again with more (--max-requests), or with --index none")

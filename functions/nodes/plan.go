@@ -32,6 +32,16 @@ func At(src *ethsource.Source, list []ethsource.Endpoint) tracer.Source {
 	return &nodeSource{src, ethsource.URLs(list)}
 }
 
+// Archive reports whether a node shows old states.
+func (s *nodeSource) Archive() bool {
+	for _, a := range s.Learned() {
+		if a.Archive {
+			return true
+		}
+	}
+	return false
+}
+
 // Endpoints are the URLs that are asked; a report keeps their hosts.
 func (s *nodeSource) Endpoints() []string { return s.endpoints }
 
@@ -82,7 +92,7 @@ func Plan(ctx context.Context, chain tracer.Chain, node tracer.Source, list []in
 	for i, e := range p.Planner.Endpoints() {
 		p.asked = append(p.asked, evidence.Endpoint{Name: list[i].Name, Host: host(e), Public: list[i].URL == ""})
 	}
-	return p, nil
+	return p, p.Look(ctx)
 }
 
 // Endpoints are the URLs that are asked; a report keeps their hosts.
@@ -95,7 +105,11 @@ func (p *Planned) Asked() []evidence.Endpoint { return p.asked }
 
 // About says what is read, in words.
 func (p *Planned) About() string {
-	return strings.Join(p.Names(), ", ") + " and " + p.node
+	names := p.Names()
+	if len(names) == 0 {
+		return p.node
+	}
+	return strings.Join(names, ", ") + " and " + p.node
 }
 
 // Reopen opens what was asked anew, in a recording. asked is empty if that was

@@ -2,8 +2,10 @@ package nodes_test
 
 import (
 	"bytes"
+	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,5 +93,55 @@ func TestPlan(t *testing.T) {
 	}
 	if got := said(again); !slices.Equal(got.Transfers, want.Transfers) {
 		t.Error("the recording shows other transfers")
+	}
+}
+
+// TestPlanWords: what is said of what is read is true of a node without old states
+// and of an indexer that accepts nobody.
+func TestPlanWords(t *testing.T) {
+	w := devnet.Generate(devnet.Config{Days: 3, Transfers: 500, Victims: 1, Syndicates: 1, Noise: 20})
+	book, err := indextest.Open(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	honest := &indextest.Portal{Book: book}
+	denies := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "who are you?", http.StatusUnauthorized) })
+	for _, tt := range []struct {
+		name  string
+		node  devnet.NodeOptions
+		index http.Handler
+		about string
+		says  string // the last note begins so; empty: none
+	}{
+		{"both can all", devnet.NodeOptions{}, honest, "SQD Portal and a JSON-RPC node", "What was found was compared with nonces and balances"},
+		{"no old states", devnet.NodeOptions{NoArchive: true}, honest, "SQD Portal and a JSON-RPC node", "What was found could not be compared"},
+		{"no key", devnet.NodeOptions{}, denies, "a JSON-RPC node", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			node := httptest.NewServer(devnet.NewNode(w, tt.node))
+			defer node.Close()
+			index := httptest.NewServer(tt.index)
+			defer index.Close()
+			e, err := nodes.ParseEndpoints("devnet=" + node.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			env := map[string]string{"SCAMTRACE_SQD_URL": index.URL + "/datasets/devnet", "SCAMTRACE_SQD_RATE": "1e6"}
+			if err := e.Ask([]string{"sqd"}, func(key string) (string, bool) { v, ok := env[key]; return v, ok }); err != nil {
+				t.Fatal(err)
+			}
+			src, err := e.Open(t.Context(), devnet.Chain(), nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := src.(*nodes.Planned)
+			notes := append([]string{""}, p.Notes()...)
+			if got := notes[len(notes)-1]; p.About() != tt.about || tt.says == "" && strings.Contains(strings.Join(notes, ""), "SQD") || !strings.HasPrefix(got, tt.says) {
+				t.Errorf("it is read from %s, and the notes are %q", p.About(), notes)
+			}
+			if s := p.Shares()[0]; (tt.says == "") != strings.Contains(s.Trouble, "does not accept the key") {
+				t.Errorf("the indexer's share is %+v", s)
+			}
+		})
 	}
 }

@@ -27,12 +27,21 @@ type Planner struct {
 	faster []tracer.Source
 
 	mu     sync.Mutex
-	usable []bool // of faster, once known
+	stands []standing // of faster
 	shares []Share
 	// What the node has read itself, what of that it could not, and what it showed.
 	read, unread map[common.Address][]tracer.Unread
 	shown        map[tracer.TransferID]tracer.Transfer
 }
+
+// A standing is what is known of whether a faster source may be asked.
+type standing struct {
+	usable, out bool // for good
+	fails       int  // to show its block
+}
+
+// mostFails is how often a faster source may fail to show its block.
+const mostFails = 3
 
 // A Share is what one source has contributed.
 type Share struct {
@@ -69,15 +78,30 @@ func Plan(node tracer.Source, faster ...tracer.Source) *Planner {
 		p.shares = append(p.shares, Share{Name: name})
 	}
 	p.shares = append(p.shares, Share{Name: "the node"})
+	p.stands = make([]standing, len(faster))
 	return p
 }
 
-// Names are what the faster sources are called.
+// Names are what the faster sources are called, without those that cannot be asked.
 func (p *Planner) Names() (names []string) {
-	for _, s := range p.shares[:len(p.faster)] {
-		names = append(names, s.Name)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, s := range p.shares[:len(p.faster)] {
+		if !p.stands[i].out {
+			names = append(names, s.Name)
+		}
 	}
 	return names
+}
+
+// Look finds out which of the faster sources can be asked, as the first query
+// would.
+func (p *Planner) Look(ctx context.Context) error {
+	pinned, err := p.node.Pin(ctx)
+	if err == nil {
+		_, err = p.use(ctx, pinned)
+	}
+	return err
 }
 
 // Unwrap returns the node.
@@ -131,11 +155,15 @@ func (p *Planner) Notes() (notes []string) {
 	if n, ok := p.node.(interface{ Notes() []string }); ok {
 		notes = slices.Clone(n.Notes())
 	}
-	if len(p.faster) == 0 {
+	names := p.Names()
+	if len(names) == 0 {
 		return notes
 	}
-	notes = append(notes, fmt.Sprintf("Transfers were looked up in %s, and at the node what is not found there.", strings.Join(p.Names(), ", then in ")))
+	notes = append(notes, fmt.Sprintf("Transfers were looked up in %s, and at the node what is not found there.", strings.Join(names, ", then in ")))
 	if _, ok := p.node.(tracer.StateSource); ok && !p.blind() {
+		if a, ok := p.node.(interface{ Archive() bool }); ok && !a.Archive() {
+			return append(notes, "What was found could not be compared with nonces and balances, because the node keeps no old states: so the node was read for the same.")
+		}
 		return append(notes, "What was found was compared with nonces and balances at the node; transfers that an indexer leaves out of tokens without a known value would not be noticed.")
 	}
 	return append(notes, "What an indexer leaves out would not be noticed: the node shows no old balances to compare with.")
@@ -207,30 +235,41 @@ func (p *Planner) fill(ctx context.Context, txs []common.Hash, most int, ans tra
 	return ans, nil
 }
 
-// use reports whether a faster source may be used: it must know the node's
-// pinned block, or end before it.
+// use reports which of the faster sources may be asked: one must know the node's
+// pinned block, or end before it. One that shows another block or does not accept
+// the key is not asked again, and one that fails is, some times. No lock is held
+// meanwhile.
 func (p *Planner) use(ctx context.Context, pinned tracer.Block) ([]bool, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.usable != nil {
-		return p.usable, nil
-	}
 	usable := make([]bool, len(p.faster))
 	for i, s := range p.faster {
+		p.mu.Lock()
+		known := p.stands[i]
+		p.mu.Unlock()
+		if usable[i] = known.usable; known.usable || known.out {
+			continue
+		}
 		b, err := s.Pin(ctx)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
+		trouble, final := "", false
 		var none common.Hash
-		switch {
+		switch f, ok := errors.AsType[*fault](err); {
 		case err != nil:
-			p.shares[i].Trouble = err.Error()
+			trouble, final = err.Error(), errors.Is(err, tracer.ErrReorg) || errors.Is(err, tracer.ErrWrongChain) || ok && f.kind == kindDenied
 		case b.Number == pinned.Number && b.Hash != pinned.Hash && b.Hash != none && pinned.Hash != none:
-			p.shares[i].Trouble = fmt.Sprintf("it shows another block %d", b.Number)
+			trouble, final = fmt.Sprintf("it shows another block %d", b.Number), true
 		}
-		usable[i] = p.shares[i].Trouble == ""
+		p.mu.Lock()
+		now := &p.stands[i]
+		if p.shares[i].Trouble = trouble; trouble == "" {
+			now.usable = true
+		} else if now.fails++; final || now.fails >= mostFails {
+			now.out = true
+		}
+		usable[i] = now.usable
+		p.mu.Unlock()
 	}
-	p.usable = usable
 	return usable, nil
 }
 

@@ -249,6 +249,40 @@ func TestPlanInvents(t *testing.T) {
 	}
 }
 
+// A late one shows its block at the second time it is asked, or never.
+type late struct {
+	tracer.Source
+	never bool
+	asked int
+}
+
+func (l *late) Pin(ctx context.Context) (tracer.Block, error) {
+	if l.asked++; l.asked == 1 || l.never {
+		return tracer.Block{}, errors.New("not now")
+	}
+	return l.Source.Pin(ctx)
+}
+
+// TestPlanLate: an indexer that fails once is asked again, and one that always
+// fails not for ever.
+func TestPlanLate(t *testing.T) {
+	b := openBook(t, made(small))
+	node := openNode(t, b.World, devnet.NodeOptions{})
+	for _, never := range []bool{false, true} {
+		l := &late{Source: newSQD(t, &portal{Book: b}, pinOf(t, node)), never: never}
+		p := indexsource.Plan(node, l)
+		for range 5 {
+			if ans, err := p.Transfers(t.Context(), tracer.Query{Spans: []tracer.Span{{Wallet: b.World.Truth.Victims[0].Seeds[0], To: b.Last}}}); err != nil || len(ans.Unread) > 0 {
+				t.Fatal(ans.Unread, err)
+			}
+		}
+		s := p.Shares()[0]
+		if never && (l.asked != 3 || s.Trouble != "not now" || len(p.Names()) > 0) || !never && (s.Transfers == 0 || s.Trouble != "" || len(p.Names()) != 1) {
+			t.Errorf("never %v: asked %d times for its block, %+v", never, l.asked, s)
+		}
+	}
+}
+
 // TestPlanBudget spends a growing budget, and never more.
 func TestPlanBudget(t *testing.T) {
 	b := openBook(t, made(small))
