@@ -85,7 +85,7 @@ func (s *Source) ask(ctx context.Context, p *purse) (a Ability, err error) {
 			return false, context.Cause(ctx)
 		}
 		e, refused := errors.AsType[*nodeError](err)
-		a.unsure = a.unsure || err == nil && got == nil || refused && (e.passes() || e.late)
+		a.unsure = a.unsure || err == nil && got == nil || refused && (e.passes() || e.late || e.kind == kindDenied)
 		return err == nil && got != nil, nil
 	}
 	if a.Traces, err = can("trace_filter", map[string]any{"fromBlock": at, "toBlock": at, "toAddress": []common.Address{busy}}); err != nil {

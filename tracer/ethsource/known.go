@@ -3,6 +3,7 @@ package ethsource
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -46,18 +47,26 @@ const staleAfter = 24 * time.Hour
 
 // known returns what earlier runs have learnt of a node.
 func (s *Source) known(n *node, o *Options) (Ability, bool) {
-	a, ok := o.Known[s.key(n)]
-	if !ok || o.Recorded {
+	if o.Recorded {
+		a, ok := o.Known[n.name]
 		return a, ok
+	}
+	a, ok := o.Known[s.key(n)]
+	if !ok {
+		return a, false
 	}
 	age := time.Since(time.Unix(a.Asked, 0))
 	return a, age >= 0 && age < staleAfter && (a.ByBlock == "" || slices.Contains(blockMethods, a.ByBlock))
 }
 
-// key is a node's in [Options.Known].
-func (s *Source) key(n *node) string { return key(s.chain, n.name) }
-
-func key(chain tracer.Chain, name string) string { return fmt.Sprintf("%d/%s", chain.ID, name) }
+// key is a node's in [Options.Known]: chain, host, and a hash of the address,
+// because a host may do more for one key than for another. Keys are long and
+// random, and so few bits of a hash fit countless others.
+func (s *Source) key(n *node) string {
+	sum := sha256.Sum256([]byte(n.endpoint))
+	host, _, _ := strings.Cut(n.name, "#")
+	return fmt.Sprintf("%d/%s#%x", s.chain.ID, host, sum[:6])
+}
 
 // adopt gives a node an ability.
 func (s *Source) adopt(n *node, a Ability) {
@@ -109,12 +118,16 @@ func (s *Source) learned(n *node) Ability {
 }
 
 // Learned returns what is known of the endpoints by now, for [Options.Known] of
-// another run: by chain and host, without anything else of their addresses. An
-// endpoint that did not answer all questions is not among them.
+// another run: by chain, host and a hash of the address. An endpoint that did
+// not answer all questions, or not to this key, is not among them, nor is a
+// method that it denied: another plan may have it.
 func (s *Source) Learned() map[string]Ability {
 	out := make(map[string]Ability)
 	for _, n := range s.c.nodes {
 		if a := s.learned(n); !a.unsure && !n.gone() {
+			n.mu.Lock()
+			a.Lacks = slices.DeleteFunc(a.Lacks, func(m string) bool { return n.denied[m] })
+			n.mu.Unlock()
 			out[s.key(n)] = a
 		}
 	}
@@ -151,7 +164,7 @@ func Reopen(ctx context.Context, chain tracer.Chain, nodes []SetupNode, o Option
 	o.Recorded, o.Known = true, make(map[string]Ability)
 	for i, name := range names(urls) {
 		if a := nodes[i].Known; a != nil {
-			o.Known[key(chain, name)] = *a
+			o.Known[name] = *a
 		}
 	}
 	src, err := OpenPool(ctx, chain, list, o)

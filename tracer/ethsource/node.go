@@ -42,6 +42,7 @@ type node struct {
 	resume  time.Time       // before then the endpoint wants to hear nothing
 	strikes int             // refusals for the rate, one after another
 	lacks   map[string]bool // methods that it does not offer
+	denied  map[string]bool // those of them that it may offer to others
 	can     Ability
 	breaker
 }
@@ -50,7 +51,7 @@ func (c *client) dial(ctx context.Context, u *url.URL, n *node, o Options) (err 
 	reads := cmp.Or(max(o.Reads, 0), 4)
 	next := http.DefaultTransport.(*http.Transport).Clone()
 	next.MaxIdleConnsPerHost = reads
-	n.c, n.endpoint, n.batch, n.most, n.body, n.lacks = c, u.String(), minBatch, maxBatch, maxBody, make(map[string]bool)
+	n.c, n.endpoint, n.batch, n.most, n.body, n.lacks, n.denied = c, u.String(), minBatch, maxBatch, maxBody, make(map[string]bool), make(map[string]bool)
 	n.rate, n.reads = rate.NewLimiter(rate.Inf, 0), make(chan struct{}, reads)
 	var through http.RoundTripper = next
 	if o.Wrap != nil {

@@ -86,12 +86,12 @@ func (n *node) hold(d time.Duration) {
 
 // lack notes that a node does not offer a method. Contracts refuse calls in
 // words of their own, and states may be refused for being old.
-func (n *node) lack(w want) {
+func (n *node) lack(w want, k kind) {
 	if w.role == RoleArchive || slices.Contains(stateMethods, w.method) {
 		return
 	}
 	n.mu.Lock()
-	n.lacks[w.method] = true
+	n.lacks[w.method], n.denied[w.method] = true, k == kindDenied
 	n.mu.Unlock()
 }
 
@@ -153,7 +153,10 @@ func (t *tour) answer(n *node) {
 func (c *client) blame(t *tour, e *nodeError) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for n := range t.answered {
+	for _, n := range c.nodes {
+		if !t.answered[n] {
+			continue
+		}
 		t.tries[n]++
 		e.node = n.index
 		if e.kind == kindUnusable && len(c.nodes) > 1 {
@@ -284,7 +287,7 @@ func (c *client) again(ctx context.Context, p *purse, probe bool, w want, try fu
 		e := c.classify(err)
 		e.node = n.index
 		if absent(e) {
-			n.lack(w)
+			n.lack(w, e.kind)
 		}
 		if e.late || !e.rotates() {
 			return e

@@ -1,6 +1,7 @@
 package ethsource_test
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"reflect"
 	"strconv"
@@ -125,7 +126,7 @@ func TestKnown(t *testing.T) {
 			t.Fatalf("%d endpoints are known", len(known))
 		}
 		for key := range known {
-			if !strings.HasSuffix(key, "/127.0.0.1") {
+			if !strings.Contains(key, "/127.0.0.1#") || strings.Contains(key, "secret") {
 				t.Errorf("an endpoint is known as %s", key)
 			}
 		}
@@ -204,5 +205,38 @@ func TestAgree(t *testing.T) {
 				t.Error("there are no tokens among them")
 			}
 		})
+	}
+}
+
+// TestKnownByKey opens one host with two keys, of which one may do more, and a
+// node that denies what it will not deny the next time.
+func TestKnownByKey(t *testing.T) {
+	w := made(smallWorld)
+	denied := true
+	url := serve(t, &liar{node: devnet.NewNode(w, devnet.NodeOptions{}), lie: func(c call, _ int, a *call) {
+		if denied && (c.Method == "trace_filter" || c.Method == "eth_getBlockReceipts") {
+			a.Result, a.Error = nil, json.RawMessage(`{"code":-32001,"message":"Unauthorized: upgrade your plan"}`)
+		}
+	}})
+	open := func(path string, known map[string]ethsource.Ability) map[string]ethsource.Ability {
+		s, err := ethsource.Open(t.Context(), devnet.Chain(), url+path, ethsource.Hasty(ethsource.Options{Known: known}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Learned()
+	}
+	if free := open("/free", nil); len(free) > 0 {
+		t.Errorf("what was denied is known for good: %v", free)
+	}
+	denied = false
+	one := open("/one", nil)
+	for key, a := range one {
+		a.Archive, a.Traces = false, false
+		one[key] = a
+	}
+	for key, a := range open("/two", one) {
+		if !a.Archive || !a.Traces || one[key].Asked != 0 {
+			t.Errorf("with another key %s can do %+v", key, a)
+		}
 	}
 }

@@ -65,7 +65,7 @@ type Options struct {
 	// with #2 and so on for further ones at the same host.
 	Wrap func(node string, next http.RoundTripper) http.RoundTripper
 	// Recorded says that the answers come from a recording: the source waits
-	// before no request, and takes what is Known for good.
+	// before no request, and takes what is Known, by the names of the nodes, for good.
 	Recorded bool
 	// Known is what earlier runs have learnt, see [Source.Learned].
 	Known map[string]Ability
