@@ -121,7 +121,7 @@ func (s *Source) pin(ctx context.Context, p *purse, known *tracer.Block) error {
 	seen = slices.DeleteFunc(seen, func(x sight) bool {
 		if x.err != nil {
 			failed = append(failed, fmt.Errorf("connect to %s: %w", x.node.name, x.err))
-			s.leaveOut(x.node, "does not answer as it should")
+			s.leaveOut(x.node, fault(x.err))
 		}
 		return x.err != nil
 	})
@@ -179,6 +179,14 @@ func together(errs []error) error {
 		out = fmt.Errorf("%w; %w", out, err)
 	}
 	return out
+}
+
+// fault says what is wrong with a node that failed.
+func fault(err error) string {
+	if e, ok := errors.AsType[*nodeError](err); ok && e.silent {
+		return "cannot be reached"
+	}
+	return "does not answer as it should"
 }
 
 func (s *Source) leaveOut(n *node, why string) {
@@ -239,7 +247,7 @@ func (s *Source) settlePin(ctx context.Context, p *purse, seen []sight, at uint6
 	return slices.DeleteFunc(seen, func(x sight) bool {
 		switch {
 		case x.err != nil:
-			s.leaveOut(x.node, "does not answer as it should")
+			s.leaveOut(x.node, fault(x.err))
 		case x.block != right:
 			s.leaveOut(x.node, fmt.Sprintf("shows another block %d than the others", at))
 		default:

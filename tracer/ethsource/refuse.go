@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"scamtrace/tracer"
@@ -68,7 +70,9 @@ type nodeError struct {
 	fork  bool          // the endpoint shows more than one chain
 	inner bool          // it is within an answer, and says nothing of the method
 	ill   bool          // it counts as a failure of the node
-	node  int           // the index of whoever says it
+	// silent: there was not even a connection
+	silent bool
+	node   int // the index of whoever says it
 }
 
 func (e *nodeError) Error() string { return e.text }
@@ -216,9 +220,22 @@ func (c *client) classify(err error) *nodeError {
 		if e.Timeout() {
 			return &nodeError{kind: kindUnknown, text: "the endpoint does not answer in time"}
 		}
-		return &nodeError{kind: kindTransient, text: "the endpoint cannot be reached: " + tracer.CleanText(c.scrub(e.Err.Error()), 160)}
+		return &nodeError{kind: kindTransient, silent: true, text: fmt.Sprintf("the endpoint cannot be reached (%s); check its address and that it runs, or name another", c.why(e.Err))}
 	}
 	return c.unusable("%v", err)
+}
+
+// why says in plain words why there is no connection.
+func (c *client) why(err error) string {
+	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
+		return "there is no host of that name"
+	}
+	for no, text := range map[syscall.Errno]string{syscall.ECONNREFUSED: "nothing listens there", syscall.ENETUNREACH: "there is no network", syscall.EHOSTUNREACH: "there is no way to the host", syscall.ECONNRESET: "the connection was cut"} {
+		if errors.Is(err, no) {
+			return text
+		}
+	}
+	return tracer.CleanText(c.scrub(err.Error()), 160)
 }
 
 // refuseHTTP reads the body of an answer with a bad status: many providers put
