@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"scamtrace/functions/nodes"
@@ -45,6 +46,9 @@ func (r *reading) read(src tracer.Source) {
 	if n, ok := src.(interface{ Notes() []string }); ok {
 		r.notes = n.Notes()
 	}
+	if n, ok := tracer.As[interface{ Setup() []ethsource.SetupNode }](src); ok {
+		r.compared = slices.ContainsFunc(n.Setup(), func(n ethsource.SetupNode) bool { return n.Known != nil && n.Known.Archive })
+	}
 	if e, ok := src.(interface{ Endpoints() []string }); ok {
 		r.endpoints = e.Endpoints()
 	}
@@ -54,7 +58,11 @@ func (r *reading) read(src tracer.Source) {
 func shares(p *nodes.Planned) string {
 	var parts []string
 	for _, s := range p.Shares() {
-		text := fmt.Sprintf("%s showed %d transfers", s.Name, s.Transfers)
+		things := "transfers"
+		if s.Transfers == 1 {
+			things = "transfer"
+		}
+		text := fmt.Sprintf("%s showed %d %s", s.Name, s.Transfers, things)
 		if s.Trouble != "" {
 			text = fmt.Sprintf("%s was not asked for transfers (%s)", s.Name, s.Trouble)
 		}

@@ -32,6 +32,7 @@ type Input struct {
 	Endpoints []string    // the URLs that were asked; only their hosts are kept
 	Since     uint64      // Unix seconds, as asked for
 	Until     uint64
+	Compared  bool     // the source holds what it reads against the wallets' balances
 	Notes     []string // what the source could not do, in sentences
 }
 
@@ -567,6 +568,9 @@ func (b *builder) notes(r *Report) []string {
 	}
 	if n := b.w.Blind; n > 0 {
 		notes = append(notes, fmt.Sprintf("Coins that contracts pay out (internal transfers) could not be read for %d wallets: money that such a wallet received that way is not in this report.", n))
+	}
+	if n := b.w.WalletsRead - b.w.Unchecked; b.Compared && n > 0 {
+		notes = append(notes, fmt.Sprintf("What was read of %s was compared with the balances that the node keeps, up to block %d; what differed, and could not be found, is under Gaps.", count(n, "wallet", "wallets"), b.w.Pinned.Number))
 	}
 	if n := b.w.Unchecked; n > 0 {
 		notes = append(notes, fmt.Sprintf("What was read of %d wallets could not all be compared with their balances, for lack of requests or because the node refused: transfers that the node left out there would not be noticed.", n))

@@ -45,6 +45,26 @@ func TestSentence(t *testing.T) {
 			}
 		})
 	}
+	for _, tt := range []struct {
+		basis []string
+		want  string // empty: nothing is said
+	}{
+		{[]string{"", "node", "confirmed"}, ""},
+		{[]string{"indexer", "node"}, "Not confirmed: 1 of 2 transfers rest on an indexer’s word alone, and no node has confirmed them"},
+		{[]string{"indexer", "indexer", "denied"}, "2 of 3 transfers rest on an indexer’s word alone, and no node has confirmed them; 1 of 3 transfers are not what the node shows"},
+	} {
+		var r report.Report
+		for _, b := range tt.basis {
+			r.Transfers = append(r.Transfers, report.Transfer{Basis: b})
+		}
+		var out strings.Builder
+		if err := report.Summary(&out, &r, "dir"); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); strings.Contains(got, "Not confirmed") != (tt.want != "") || !strings.Contains(got, tt.want) {
+			t.Errorf("of transfers by %q the summary is %q, want %q", tt.basis, got, tt.want)
+		}
+	}
 	if s := fmt.Sprint(report.Schema); !strings.HasPrefix(s, "scamtrace-report/") {
 		t.Errorf("Schema = %q", s)
 	}

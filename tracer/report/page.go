@@ -77,8 +77,9 @@ type pageView struct {
 	Seeds                          []seedRow
 	Policy                         string
 	Verified                       int
-	Nothing                        bool // was found that came to what was reported
-	Priced                         bool // with prices that were given
+	Nothing                        bool   // was found that came to what was reported
+	Alone                          string // what rests on no node
+	Priced                         bool   // with prices that were given
 	MoreTransfers, MoreConversions int
 }
 
@@ -142,6 +143,7 @@ func page(r *Report) ([]byte, error) {
 		Reported: r.reported(), Exited: r.exited(), Held: r.held(), NotFollowed: r.notFollowed(),
 		Defs: template.HTML(chart.Defs()), Todo: todo(r), Bar: bar(r), Policy: policyWords(r.Parameters.Policy),
 	}
+	v.Alone = r.alone()
 	v.Nothing = r.arrived() == 0
 	v.Priced = r.Parameters.Prices.SHA256 != hexSum(nil)
 	v.sums()

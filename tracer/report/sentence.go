@@ -73,6 +73,30 @@ func (r *Report) arrived() (n int) {
 	return n
 }
 
+// alone says how many of the transfers no node has confirmed, if any.
+func (r *Report) alone() string {
+	unsure, denied := 0, 0
+	for i := range r.Transfers {
+		switch r.Transfers[i].Basis {
+		case "indexer":
+			unsure++
+		case "denied":
+			denied++
+		}
+	}
+	var parts []string
+	if unsure > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %s rest on an indexer’s word alone, and no node has confirmed them", unsure, count(len(r.Transfers), "transfer", "transfers")))
+	}
+	if denied > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %s are not what the node shows", denied, count(len(r.Transfers), "transfer", "transfers")))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return sentence(strings.Join(parts, "; ") + ": what the sums and the exits owe to them is no surer")
+}
+
 // dollar writes an amount of dollars of a report for people: "$1,234.50".
 func dollar(s string) string {
 	if s == "" {

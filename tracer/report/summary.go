@@ -56,6 +56,9 @@ func Summary(w io.Writer, r *Report, dir string) error {
 	if n := len(r.Clusters); n > 0 {
 		line("Clusters", strconv.Itoa(n), fmt.Sprintf("the largest has %d wallets that likely act as one", len(r.Clusters[0].Wallets)))
 	}
+	if s := r.alone(); s != "" {
+		fmt.Fprintf(&b, "Not confirmed: %s\n", s)
+	}
 	for _, s := range r.Outcome.Reasons[:min(len(r.Outcome.Reasons), 3)] {
 		fmt.Fprintf(&b, "Partial: %s\n", terminal(s))
 	}

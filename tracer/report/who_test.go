@@ -1,6 +1,8 @@
 package report
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,6 +71,25 @@ func TestNoLabels(t *testing.T) {
 	}{{known, 2, 0}, {r, 1, 1}} {
 		if f, l := where(tt.r, "Tether"), where(tt.r, "Wallets to look up"); f != tt.freeze || l != tt.lookedUp {
 			t.Errorf("with %d labels of services %d wallets are to be frozen and %d looked up, want %d and %d", tt.r.Parameters.Labels.Services, f, l, tt.freeze, tt.lookedUp)
+		}
+	}
+}
+
+// TestCompared wants it said of how many wallets the balances were compared,
+// where the source compares.
+func TestCompared(t *testing.T) {
+	in, err := demoWalk()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := *in.Walk
+	in.Walk, w.WalletsRead, w.Unchecked = &w, 5, 2
+	for _, in.Compared = range []bool{false, true} {
+		got := slices.ContainsFunc(Build(in).Notes, func(n string) bool {
+			return strings.HasPrefix(n, fmt.Sprintf("What was read of 3 wallets was compared with the balances that the node keeps, up to block %d;", w.Pinned.Number))
+		})
+		if got != in.Compared {
+			t.Errorf("compared is %t, and the notes are %q", in.Compared, Build(in).Notes)
 		}
 	}
 }
