@@ -6,9 +6,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
 )
 
@@ -121,12 +123,15 @@ func TestWrongUsage(t *testing.T) {
 		{"a list that is not there", []string{"trace", "@nothing.txt"}, "cannot be read"},
 		{"an unknown flag", []string{"trace", good, "--fast"}, "unknown flag"},
 		{"an unknown command", []string{"follow"}, "unknown command"},
+		{"a limit that is no number", []string{"trace", good, "--max-requests", "abc"}, `--max-requests: "abc" is not a number that it can take; run scamtrace trace -h`},
+		{"a folder with other files", []string{"trace", good, "--rpc", srv.URL, "--out", filepath.Dir(list)}, "scamtrace: the folder " + filepath.Dir(list) + " holds other files"},
+		{"a file for the report", []string{"trace", good, "--rpc", srv.URL, "--out", list}, "scamtrace: " + list + " is not a folder"},
 		{"no report", []string{"verify", "nowhere"}, "not a folder with a report"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "out")
 			args := tt.args
-			if args[0] == "trace" {
+			if args[0] == "trace" && !slices.Contains(args, "--out") {
 				args = append(args, "--out", dir)
 			}
 			code, out, errs := command(t.Context(), args...)
@@ -140,6 +145,32 @@ func TestWrongUsage(t *testing.T) {
 				t.Error("a report was written")
 			}
 		})
+	}
+}
+
+// TestSeedLinks reads addresses and hashes out of the links of block explorers.
+func TestSeedLinks(t *testing.T) {
+	ethereum, ok := tracer.ChainByID(1)
+	if !ok {
+		t.Fatal("there is no Ethereum")
+	}
+	hash, wallet := "0x"+strings.Repeat("ab", 32), "0xdac17f958d2ee523a2206206994597c13d831ec7"
+	for link, want := range map[string]string{
+		"https://etherscan.io/tx/" + hash:                       hash,
+		"https://etherscan.io/tx/" + hash + "?a=1#eventlog":     hash,
+		"https://etherscan.io/address/" + wallet + "#tokentxns": wallet,
+		"https://etherscan.io/tx/":                              "",
+	} {
+		seeds, err := readSeeds(&ethereum, []string{link})
+		if want == "" {
+			if err == nil {
+				t.Errorf("%s is read as %v", link, seeds)
+			}
+			continue
+		}
+		if err != nil || len(seeds) != 1 || !strings.EqualFold(seeds[0].Show(1), want) {
+			t.Errorf("%s is read as %v, %v; want %s", link, seeds, err, want)
+		}
 	}
 }
 

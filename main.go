@@ -53,7 +53,13 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v; run scamtrace -h for help", err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		var bad *pflag.InvalidValueError
+		if errors.As(err, &bad) {
+			return usage("--%s: %q is not %s; run %s -h for help", bad.GetFlag().Name, tracer.CleanText(bad.GetValue(), 40), kind(bad.GetFlag().Value.Type()), cmd.CommandPath())
+		}
+		return usage("%v; run %s -h for help", err, cmd.CommandPath())
+	})
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags(), lookup) }
 	err := root.ExecuteContext(context.WithValue(ctx, environmentKey{}, lookup))
 	if err == nil {
@@ -75,6 +81,17 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 // usage is an error that the caller can mend by asking differently.
 func usage(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{tracer.ErrUsage}, args...)...)
+}
+
+// kind says what a flag of a type takes.
+func kind(flagType string) string {
+	switch flagType {
+	case "int", "uint64", "float64":
+		return "a number that it can take"
+	case "bool":
+		return "true or false"
+	}
+	return "what it takes"
 }
 
 // needArgs is cobra.MinimumNArgs with a sentence that helps.

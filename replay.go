@@ -118,7 +118,7 @@ var errNotRecorded = errors.New("the recording lacks what the trace asks for")
 func openEvidence(dir string) (raw []byte, node *evidence.Node, run rerun, err error) {
 	raw, err = os.ReadFile(filepath.Join(dir, evidenceName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, run, usage("the report has no %s: it was made from files, or with --record=false", evidenceName)
+		return nil, nil, run, usage("the report has no %s: one from the page of serve has its evidence apart, so name its evidence.zip too; others without were made from files, or with --record=false", evidenceName)
 	} else if err != nil {
 		return nil, nil, run, err
 	}
@@ -272,7 +272,10 @@ func replayCommand() *cobra.Command {
 			if len(args) == 2 {
 				var again *functions.Replayed
 				if again, err = replayCase(cmd.Context(), args[1], v.Manifest.Tool.Version); err == nil {
-					files, said = again.Files, fmt.Sprintf("The trace was run again, in %d turns, from what the node answered", again.Turns)
+					files, said = again.Files, "The trace was run again from what the node answered"
+					if again.Turns != 1 {
+						said = fmt.Sprintf("The trace was run again, in %d turns, from what the node answered", again.Turns)
+					}
 				}
 				if err == nil && again.Cut > 0 {
 					said = fmt.Sprintf("%s (what %d of them had read when the time was up was taken as they saved it)", said, again.Cut)

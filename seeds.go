@@ -22,7 +22,7 @@ func readSeeds(chain *tracer.Chain, args []string) ([]tracer.Seed, error) {
 	for _, arg := range args {
 		name, isFile := strings.CutPrefix(arg, "@")
 		if !isFile {
-			s, err := chain.ParseSeed(arg)
+			s, err := parseSeed(chain, arg)
 			if err != nil {
 				return nil, err
 			}
@@ -39,7 +39,7 @@ func readSeeds(chain *tracer.Chain, args []string) ([]tracer.Seed, error) {
 			if text = strings.TrimSpace(text); text == "" {
 				continue
 			}
-			s, err := chain.ParseSeed(text)
+			s, err := parseSeed(chain, text)
 			if err != nil {
 				f.Close()
 				return nil, usage("%s, line %d: %v", filepath.Base(name), n, strings.TrimPrefix(err.Error(), "usage: "))
@@ -59,6 +59,23 @@ func readSeeds(chain *tracer.Chain, args []string) ([]tracer.Seed, error) {
 		return nil, usage("%d wallets and transactions are too many for one case; give at most %d", len(seeds), maxSeeds)
 	}
 	return seeds, nil
+}
+
+// parseSeed reads an address or a hash, also from the link to it at a block
+// explorer.
+func parseSeed(chain *tracer.Chain, text string) (tracer.Seed, error) {
+	if strings.HasPrefix(text, "https://") || strings.HasPrefix(text, "http://") {
+		for _, part := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("/?#&=", r) }) {
+			if s, err := chain.ParseSeed(part); err == nil {
+				return s, nil
+			}
+		}
+	}
+	s, err := chain.ParseSeed(text)
+	if _, bad := tracer.ParseTronAddress(text); err != nil && bad == nil && !tracer.Tron(chain.ID) {
+		err = usage("%s (--chain tron)", strings.TrimPrefix(err.Error(), tracer.ErrUsage.Error()+": "))
+	}
+	return s, err
 }
 
 // parseTime reads a date or a time, in UTC unless it says otherwise. A bare

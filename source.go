@@ -52,7 +52,6 @@ type reading struct {
 	cache  *cache            // of what is learnt of nodes
 	// endpoints are the URLs of the source, with their keys.
 	endpoints []string
-	compared  bool     // what a node tells is held against balances that one keeps
 	notes     []string // what the source had to leave out, in sentences
 }
 

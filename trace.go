@@ -63,7 +63,9 @@ func (j *job) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if f, ok := j.priceFile(); ok {
 		others = append(others, f)
 	}
-	if err := report.WriteBundle(context.WithoutCancel(ctx), j.out, r, j.signer, others...); err != nil {
+	if err := report.WriteBundle(context.WithoutCancel(ctx), j.out, r, j.signer, others...); errors.Is(err, tracer.ErrUsage) {
+		return err
+	} else if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	if err := report.Summary(stdout, r, j.out); err != nil {
@@ -183,7 +185,7 @@ func (j *job) options() walk.Options {
 func (j *job) input(res *walk.Result) report.Input {
 	return report.Input{
 		Walk: res, Labels: j.labels, Prices: j.prices,
-		Version: cmp.Or(j.version, version()), Reference: j.reference, Source: j.about, Endpoints: j.endpoints, Since: j.since, Until: j.until, Compared: j.compared, Notes: j.notes,
+		Version: cmp.Or(j.version, version()), Reference: j.reference, Source: j.about, Endpoints: j.endpoints, Since: j.since, Until: j.until, Compared: compares(j.source), Notes: j.notes,
 	}
 }
 
@@ -207,6 +209,9 @@ func traceCommand() *cobra.Command {
 				return err
 			}
 			if j.seeds, err = readSeeds(&chain, args); err != nil {
+				return err
+			}
+			if err := report.Writable(j.out); err != nil {
 				return err
 			}
 			if j.policy, err = ledger.ParsePolicy(policy); err != nil {

@@ -216,7 +216,7 @@ func notSeed(s string) error {
 		if _, err := ParseTronAddress(s); err != nil {
 			return &ParseError{s, tronFault(s)}
 		}
-		return &ParseError{s, "this is a Tron address, and another network was named; choose Tron to trace it (--chain tron)"}
+		return &ParseError{s, "this is a Tron address, and another network was named; choose Tron as the network to trace it"}
 	case isBitcoin.MatchString(s):
 		return &ParseError{s, "this is a Bitcoin address; this version traces Ethereum, its sister chains and Tron only; keep it for the police"}
 	case len(s) == 40 && isHex.MatchString(s):

@@ -110,7 +110,7 @@ func TestTronSeeds(t *testing.T) {
 	}
 	ethereum := chainNamed(t, "ethereum")
 	for in, want := range map[string]string{
-		usdt: "--chain tron", "41a614f803b6fd780986a42c78ec9c7f77e6ded13c": "--chain tron",
+		usdt: "choose Tron as the network", "41a614f803b6fd780986a42c78ec9c7f77e6ded13c": "choose Tron as the network",
 		"TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6T": "checksum", goodTx[2:]: "private key",
 	} {
 		if _, err := ethereum.ParseSeed(in); !errors.Is(err, tracer.ErrUsage) || !strings.Contains(err.Error(), want) {

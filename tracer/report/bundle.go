@@ -223,6 +223,13 @@ func WriteBundle(ctx context.Context, dir string, r *Report, s Signer, others ..
 	return os.Rename(made, dir)
 }
 
+// Writable returns an error that wraps [tracer.ErrUsage] where [WriteBundle]
+// would refuse a folder for what it is or holds.
+func Writable(dir string) error {
+	_, err := earlier(dir)
+	return err
+}
+
 // earlier reports whether dir holds a bundle and nothing else. It is an error
 // if it holds something else.
 func earlier(dir string) (bool, error) {
