@@ -110,8 +110,10 @@ type serviceCard struct {
 }
 
 type gapCard struct {
-	Gap   Gap
-	Words string
+	Gap       Gap
+	Words     string
+	Addresses []string // one, or several with nothing known at stake
+	More      int      // addresses that are not shown
 }
 
 type clusterPart struct {
@@ -149,13 +151,7 @@ func page(r *Report) ([]byte, error) {
 	v.sums()
 	v.draw()
 	v.Services = cards(r)
-	for i := range r.Gaps {
-		if i == mostGaps {
-			break
-		}
-		v.Gaps = append(v.Gaps, gapCard{r.Gaps[i], gapTitle(r.Gaps[i].Reason)})
-	}
-	v.MoreGaps = len(r.Gaps) - len(v.Gaps)
+	v.Gaps, v.MoreGaps = gapCards(r)
 	v.Wallets = r.Wallets[:min(len(r.Wallets), mostWallets)]
 	v.MoreWallets = len(r.Wallets) - len(v.Wallets)
 	for i := range r.Clusters[:min(len(r.Clusters), mostClusters)] {
@@ -387,6 +383,32 @@ func cards(r *Report) []serviceCard {
 		out = append(out, c)
 	}
 	return out
+}
+
+// gapCards are the gaps; those of which no amount is known are one for each reason.
+func gapCards(r *Report) (out []gapCard, more int) {
+	type same struct{ reason, detail string }
+	at := make(map[same]int)
+	for i := range r.Gaps {
+		g := &r.Gaps[i]
+		k := same{g.Reason, g.Detail}
+		n, ok := at[k]
+		switch {
+		case ok && len(g.Amounts) == 0 && len(out[n].Addresses) == mostAddresses:
+			out[n].More++
+			continue
+		case ok && len(g.Amounts) == 0:
+			out[n].Addresses = append(out[n].Addresses, g.Address)
+			continue
+		case len(out) == mostGaps:
+			more++
+			continue
+		case len(g.Amounts) == 0:
+			at[k] = len(out)
+		}
+		out = append(out, gapCard{Gap: *g, Words: gapTitle(g.Reason), Addresses: []string{g.Address}})
+	}
+	return out, more
 }
 
 func roleWords(role string) string {

@@ -93,3 +93,21 @@ func TestCompared(t *testing.T) {
 		}
 	}
 }
+
+// TestGapCards wants gaps of which no amount is known in one card for each
+// reason, and every gap counted.
+func TestGapCards(t *testing.T) {
+	var r Report
+	for range mostAddresses + 2 {
+		r.Gaps = append(r.Gaps, Gap{Reason: "source", Detail: "no traces"})
+	}
+	r.Gaps = append(r.Gaps, Gap{Reason: "source", Detail: "refused"}, Gap{Reason: "dust", Amounts: []Amount{{Amount: "1"}}}, Gap{Reason: "dust", Amounts: []Amount{{Amount: "1"}}})
+	cards, more := gapCards(&r)
+	if len(cards) != 4 || more != 0 || len(cards[0].Addresses) != mostAddresses || cards[0].More != 2 || len(cards[1].Addresses) != 1 {
+		t.Errorf("%d gaps are the cards %+v, and %d more", len(r.Gaps), cards, more)
+	}
+	r.Gaps = slices.Repeat(r.Gaps[len(r.Gaps)-1:], mostGaps+3)
+	if cards, more = gapCards(&r); len(cards) != mostGaps || more != 3 {
+		t.Errorf("%d gaps are %d cards, and %d more", len(r.Gaps), len(cards), more)
+	}
+}

@@ -1,1 +1,1 @@
-{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"QO/qHoxTYYwFoT4iNGrN0+lZbrNDEEA3b5Y03mxZS77RVsVv2Kc1VMuzK7cPGfn17T9XyjiCcravHMkdCS8EDg=="}
+{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"g9aQFsAwa4tR8EuQjajuZEt0CPW0GR25amXZeaLcMUHi294R21Hqdl6tcQ5UfolXLTu63hqvD+RGoCSWZh8YAw=="}
