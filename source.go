@@ -89,6 +89,9 @@ func (f *sourceFlags) open(ctx context.Context) (r reading, err error) {
 	if err != nil {
 		return r, usage("--rpc: %s", strings.TrimPrefix(err.Error(), tracer.ErrUsage.Error()+": "))
 	}
+	if err := ethsource.Misnamed(rpc, r.chain.Name); err != nil {
+		return r, usage("--rpc: %s", strings.TrimPrefix(err.Error(), tracer.ErrUsage.Error()+": "))
+	}
 	if rpc = ethsource.EndpointsOf(r.chain.Name, rpc); len(rpc) == 0 {
 		return r, usage("--rpc: no endpoint is one of %s", r.chain.Title)
 	}

@@ -47,8 +47,14 @@ func (s *nodeSource) Endpoints() []string { return s.endpoints }
 
 // About says what is read, in words.
 func (s *nodeSource) About() string {
-	if len(s.endpoints) > 1 {
-		return fmt.Sprintf("%d JSON-RPC nodes", len(s.endpoints))
+	n := 0
+	for _, x := range s.Setup() {
+		if x.Known != nil { // it was not left out
+			n++
+		}
+	}
+	if n > 1 {
+		return fmt.Sprintf("%d JSON-RPC nodes", n)
 	}
 	return "a JSON-RPC node"
 }

@@ -13,6 +13,7 @@ import (
 	"scamtrace/graphstore"
 	"scamtrace/tracer"
 	"scamtrace/tracer/devnet"
+	"scamtrace/tracer/ethsource"
 	"scamtrace/tracer/evidence"
 	"scamtrace/tracer/indexsource/indextest"
 )
@@ -143,5 +144,29 @@ func TestPlanWords(t *testing.T) {
 				t.Errorf("the indexer's share is %+v", s)
 			}
 		})
+	}
+}
+
+// TestAbout counts the nodes that are read, not those that are named.
+func TestAbout(t *testing.T) {
+	srv := httptest.NewServer(devnet.NewNode(devnet.Generate(devnet.Config{Days: 2, Transfers: 500, Victims: 1, Syndicates: 1, Noise: 20}), devnet.NodeOptions{}))
+	defer srv.Close()
+	dead := httptest.NewServer(http.NotFoundHandler())
+	dead.Close()
+	for _, tt := range []struct{ list, want string }{
+		{srv.URL + "," + srv.URL, "2 JSON-RPC nodes"},
+		{srv.URL + "," + dead.URL, "a JSON-RPC node"},
+	} {
+		list, err := ethsource.ParseEndpoints(tt.list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		src, err := ethsource.OpenPool(t.Context(), devnet.Chain(), list, ethsource.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := nodes.At(src, list).(interface{ About() string }).About(); got != tt.want {
+			t.Errorf("%s, want %s; %q", got, tt.want, src.Notes())
+		}
 	}
 }

@@ -80,6 +80,21 @@ func ParseEndpoints(list ...string) ([]Endpoint, error) {
 	return out, nil
 }
 
+// Misnamed is an error if an endpoint names a chain that is none of this
+// version's and not one of some others: it was meant to be a role, and would be
+// left out. It wraps [tracer.ErrUsage].
+func Misnamed(list []Endpoint, others ...string) error {
+	for _, c := range tracer.Chains() {
+		others = append(others, c.Name)
+	}
+	for _, e := range list {
+		if e.Chain != "" && !slices.Contains(others, e.Chain) {
+			return fmt.Errorf("%w: %s is neither a role (archive or trace) nor a chain; write an endpoint like https://host/path, archive=https://host/path or bsc=https://host/path", tracer.ErrUsage, e.Chain)
+		}
+	}
+	return nil
+}
+
 // EndpointsOf are the endpoints of a chain: those that name it, and those that
 // name none.
 func EndpointsOf(chain string, list []Endpoint) []Endpoint {

@@ -391,3 +391,16 @@ func TestTurncoat(t *testing.T) {
 		t.Errorf("%d transfers, %v", len(ans.Transfers), err)
 	}
 }
+
+// TestMisnamed names roles and chains that are none.
+func TestMisnamed(t *testing.T) {
+	for _, tt := range []struct{ list, want string }{
+		{"https://a.example,archive=https://b.example,bsc=trace=https://c.example,devnet=https://d.example", ""},
+		{"https://a.example,achive=https://b.example/secretkey", "achive is neither a role (archive or trace) nor a chain"},
+	} {
+		err := ethsource.Misnamed(pool(t, tt.list), "devnet")
+		if (err != nil) != (tt.want != "") || err != nil && (!errors.Is(err, tracer.ErrUsage) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "secret")) {
+			t.Errorf("%s: %v, want %q", tt.list, err, tt.want)
+		}
+	}
+}
