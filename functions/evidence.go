@@ -140,8 +140,12 @@ type Replayed struct {
 	Cut   int                // of those, ended by the clock within a step: what they had read was taken from the state that they saved
 }
 
-// What [Replay] reads at most of a file, in bytes.
-const maxEvidence = 1 << 30
+// What [Replay] reads at most: bytes of a file and of all, and files.
+const (
+	maxEvidence      = 1 << 30
+	maxAllEvidence   = 8 << 30
+	maxEvidenceFiles = 10_000
+)
 
 // A Reopener opens a chain that is read from a recording. asked says who was
 // asked then, and is empty if that was one node of which nothing was known.
@@ -163,9 +167,16 @@ func Replay(ctx context.Context, file *zip.Reader, version string, open Reopener
 	}
 	defer dir.Close()
 	a := &App{Bucket: dir, Version: version}
+	if n := len(file.File); n > maxEvidenceFiles {
+		return nil, fmt.Errorf("%w: %s holds %d files, and at most %d are read", tracer.ErrUsage, evidenceName, n, maxEvidenceFiles)
+	}
 	var turns []string
+	left := int64(maxAllEvidence)
 	for _, f := range file.File {
 		data, err := readZipped(f)
+		if left -= int64(len(data)); err == nil && left < 0 {
+			err = errors.New("the files in it are too large together")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", evidenceName, err)
 		}
@@ -281,9 +292,13 @@ func (r *repeat) again(ctx context.Context, t *turn) error {
 	if err := r.begin(ctx, t); err != nil {
 		return err
 	}
-	for range r.run.Steps {
-		if _, err := t.w.Step(ctx); err != nil {
+	for i := range r.run.Steps {
+		more, err := t.w.Step(ctx)
+		if err != nil {
 			return err
+		}
+		if !more && i < r.run.Steps-1 {
+			return errOther
 		}
 	}
 	if r.run.Settled {

@@ -4,9 +4,13 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +18,8 @@ import (
 	"scamtrace/tracer"
 	"scamtrace/tracer/ethsource"
 	"scamtrace/tracer/evidence"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // openRecorded opens nodes as they were opened then.
@@ -167,4 +173,68 @@ func TestReplayChanged(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestReplaySteps: whoever writes down that a turn took more steps than it can
+// does not keep the replay busy.
+func TestReplaySteps(t *testing.T) {
+	s := newScene(t)
+	s.at(7)
+	id := s.submit(alice, 0)
+	s.settle()
+	z := s.evidence(id, s.find1("ngo", id).Reports[0].Block)
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	for _, f := range z.File {
+		data, err := readZipped(f)
+		if err == nil && path.Ext(f.Name) == ".zst" {
+			data, err = longer(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := w.Create(f.Name)
+		if err == nil {
+			_, err = e.Write(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := zip.NewReader(bytes.NewReader(out.Bytes()), int64(out.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Replay(t.Context(), r, "test", openRecorded); !errors.Is(err, errOther) {
+		t.Errorf("Replay says %v", err)
+	}
+}
+
+// longer changes how many steps an archive says a turn took, and its sum.
+func longer(archive []byte) ([]byte, error) {
+	d, err := zstd.NewReader(nil)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	text, err := d.DecodeAll(archive, nil)
+	if err != nil {
+		return nil, err
+	}
+	sum := func(text []byte) []byte {
+		h := sha256.Sum256(text[:bytes.LastIndexByte(text[:len(text)-1], '\n')+1])
+		return []byte(hex.EncodeToString(h[:]))
+	}
+	before := sum(text)
+	text = regexp.MustCompile(`"steps":[0-9]+`).ReplaceAll(text, []byte(`"steps":1000000000000000000`))
+	text = bytes.Replace(text, before, sum(text), 1)
+	e, err := zstd.NewWriter(nil)
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	return e.EncodeAll(text, nil), nil
 }
