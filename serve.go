@@ -139,6 +139,13 @@ func (s *server) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	chains.Bucket, chains.Limiter = app.Bucket, nodes.Limit(s.rate)
 	app.Open, app.Chains = chains.Open, chains.Names()
+	for _, name := range app.Chains {
+		if known, err := app.Knows(ctx, name); err != nil {
+			return err
+		} else if !known {
+			return usage("--rpc: %q is neither a role (archive, trace) nor a chain; public/chains.json is where chains of your own are named", tracer.CleanText(name, 40))
+		}
+	}
 	queue := functions.NewLocal()
 	app.Queue = queue
 	mux.Handle("/", app.Handler())

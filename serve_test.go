@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -429,5 +430,17 @@ func TestServeDownload(t *testing.T) {
 	}
 	if out, err := exec.Command(built(t), "verify", whole).CombinedOutput(); err == nil {
 		t.Errorf("verify of a changed bundle.zip says %s", out)
+	}
+}
+
+// TestServeUnknown: endpoints of a chain that nobody knows end it at the start.
+func TestServeUnknown(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // it would serve
+	defer cancel()
+	for _, name := range []string{"achive", "foo=trace"} {
+		code, _, errs := command(ctx, "serve", "--addr", "127.0.0.1:0", "--data", t.TempDir(), "--rpc", name+"=https://node.example/SECRETKEY")
+		if word, _, _ := strings.Cut(name, "="); code != exitUsage || !strings.Contains(errs, `"`+word+`" is neither a role (archive, trace) nor a chain`) || strings.Contains(errs, "SECRETKEY") {
+			t.Errorf("with --rpc %s=… it ends with %d: %s", name, code, errs)
+		}
 	}
 }

@@ -143,6 +143,16 @@ func (k *knowledge) chain(name string) (tracer.Chain, error) {
 	return k.chains[i], nil
 }
 
+// Knows reports whether a chain of this name can be traced here, with an endpoint.
+func (a *App) Knows(ctx context.Context, chain string) (bool, error) {
+	k, err := a.knowledge(ctx, "")
+	if err != nil {
+		return false, err
+	}
+	_, err = k.chain(chain)
+	return err == nil, nil
+}
+
 // declines says why a wallet is not traced as a seed: it would follow the money
 // of strangers. It is empty for all others.
 func (k *knowledge) declines(c tracer.Chain, s tracer.Seed) string {
