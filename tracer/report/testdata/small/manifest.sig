@@ -1,1 +1,1 @@
-{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"g9aQFsAwa4tR8EuQjajuZEt0CPW0GR25amXZeaLcMUHi294R21Hqdl6tcQ5UfolXLTu63hqvD+RGoCSWZh8YAw=="}
+{"algorithm":"Ed25519","publicKey":"zswVB9wd3XKVlRwpCIjwla25BE0bc9aW5t8GXWg71Pw=","signature":"vqQ5ariSq9shPFkXNnIH0v8WPulzCrem//wHFteUg+QQS2NIumtF2HVxDw7A+p71eADZMA0SNR4Bx2anrkB/AA=="}
