@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"scamtrace/functions/nodes"
@@ -49,13 +48,6 @@ func (r *reading) read(src tracer.Source) {
 	if e, ok := src.(interface{ Endpoints() []string }); ok {
 		r.endpoints = e.Endpoints()
 	}
-}
-
-// compares reports whether what a source reads is held against balances: one of
-// its nodes keeps old ones.
-func compares(src tracer.Source) bool {
-	n, ok := tracer.As[interface{ Setup() []ethsource.SetupNode }](src)
-	return ok && slices.ContainsFunc(n.Setup(), func(n ethsource.SetupNode) bool { return n.Known != nil && n.Known.Archive })
 }
 
 // shares says what each source contributed.

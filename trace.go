@@ -185,7 +185,7 @@ func (j *job) options() walk.Options {
 func (j *job) input(res *walk.Result) report.Input {
 	return report.Input{
 		Walk: res, Labels: j.labels, Prices: j.prices,
-		Version: cmp.Or(j.version, version()), Reference: j.reference, Source: j.about, Endpoints: j.endpoints, Since: j.since, Until: j.until, Compared: compares(j.source), Notes: j.notes,
+		Version: cmp.Or(j.version, version()), Reference: j.reference, Source: j.about, Endpoints: j.endpoints, Since: j.since, Until: j.until, Compared: report.Compares(j.source), Notes: j.notes,
 	}
 }
 

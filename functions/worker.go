@@ -568,7 +568,7 @@ func (a *App) bundle(ctx context.Context, t *turn, res *walk.Result) (*report.Re
 	in := report.Input{
 		Walk: res, Labels: k.labels, Prices: k.prices, Version: a.Version, Reference: c.ID, Source: about(src),
 		Since: c.Options.Since, Until: c.Options.Until,
-		Notes: slices.Concat(c.Pinned.Notes, notes(src), k.notes, c.Notes),
+		Compared: report.Compares(src), Notes: slices.Concat(c.Pinned.Notes, notes(src), k.notes, c.Notes),
 	}
 	if e, ok := src.(interface{ Endpoints() []string }); ok {
 		in.Endpoints = e.Endpoints()

@@ -174,6 +174,12 @@ func Reopen(ctx context.Context, chain tracer.Chain, nodes []SetupNode, o Option
 // Setup returns how the nodes of the source were opened, in their order.
 func (s *Source) Setup() []SetupNode { return slices.Clone(s.setup) }
 
+// Compares reports whether what is read is held against balances: a node keeps
+// old ones.
+func (s *Source) Compares() bool {
+	return slices.ContainsFunc(s.setup, func(n SetupNode) bool { return n.Known != nil && n.Known.Archive })
+}
+
 // abilities are what the nodes can do together.
 func (s *Source) abilities() Ability {
 	s.mu.Lock()

@@ -69,7 +69,7 @@ func Choose(names []string, lookup func(string) (string, bool)) ([]Index, error)
 			known = append(known, x.name)
 		}
 		if !slices.Contains(known, name) {
-			return nil, fmt.Errorf("%w: %q is not %s or none", tracer.ErrUsage, tracer.CleanText(name, 20), strings.Join(known, ", "))
+			return nil, fmt.Errorf("%w: %q is not an indexer; choose from %s, or none", tracer.ErrUsage, tracer.CleanText(name, 20), strings.Join(known, ", "))
 		}
 		if slices.ContainsFunc(out, func(x Index) bool { return x.Name == name }) {
 			return nil, fmt.Errorf("%w: %s is named twice", tracer.ErrUsage, name)

@@ -35,7 +35,7 @@ func TestChoose(t *testing.T) {
 			[]indexsource.Index{{Name: "alchemy", Key: "k"}, {Name: "sqd", URL: "http://x", Rate: 2.5}}, ""},
 		{"none,sqd", nil, nil, "none is no indexer"},
 		{"sqd,sqd", nil, nil, "sqd is named twice"},
-		{"google", nil, nil, `"google" is not sqd, etherscan, blockscout, alchemy, trongrid or none`},
+		{"google", nil, nil, `"google" is not an indexer; choose from sqd, etherscan, blockscout, alchemy, trongrid, or none`},
 		{"sqd", map[string]string{"SCAMTRACE_SQD_RATE": "NaN"}, nil, "SCAMTRACE_SQD_RATE: write how many requests in a second"},
 	} {
 		got, err := indexsource.Choose(strings.Split(tt.names, ","), func(key string) (string, bool) { v, ok := tt.env[key]; return v, ok })

@@ -557,6 +557,12 @@ func (b *builder) policies() []Policy {
 	return out
 }
 
+// Compares reports whether a source holds what it reads against balances.
+func Compares(src tracer.Source) bool {
+	c, ok := tracer.As[interface{ Compares() bool }](src)
+	return ok && c.Compares()
+}
+
 // notes says what the report assumes and what it leaves out.
 func (b *builder) notes(r *Report) []string {
 	notes := []string{}
