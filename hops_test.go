@@ -305,7 +305,9 @@ func patiently(ctx context.Context, l *rate.Limiter, n int, ask func() error) er
 		if e, ok := errors.AsType[rpc.HTTPError](err); !ok || e.StatusCode != http.StatusTooManyRequests {
 			return err
 		}
-		time.Sleep(time.Second)
+		if err := l.WaitN(ctx, callRate); err != nil { // as many as a second brings
+			return err
+		}
 	}
 }
 

@@ -49,7 +49,7 @@ func dial(ctx context.Context, list []Endpoint, o Options) (*client, error) {
 		}
 		urls[i] = u
 	}
-	c := &client{secrets: secrets(urls), pause: sleep}
+	c := &client{secrets: tracer.Scrubber(urls), pause: sleep}
 	if o.Recorded {
 		c.pause = func(ctx context.Context, _ time.Duration) error { return context.Cause(ctx) }
 	}

@@ -11,8 +11,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,45 +66,6 @@ func (c *client) dial(ctx context.Context, u *url.URL, n *node, o Options) (err 
 		return fmt.Errorf("connect to %s: the address is not usable", n.name)
 	}
 	return nil
-}
-
-// secrets replaces whatever may be a key in the addresses of endpoints.
-func secrets(urls []*url.URL) *strings.Replacer {
-	var parts []string
-	add := func(s string) {
-		if len(s) >= 4 { // shorter ones are words like v2 and eth
-			for _, s := range []string{s, url.QueryEscape(s), url.PathEscape(s)} {
-				parts = append(parts, s, strings.ToLower(s), strings.ToUpper(s))
-			}
-		}
-	}
-	for _, u := range urls {
-		add(u.String())
-		add(u.Redacted())
-		add(u.RequestURI())
-		add(u.RawQuery)
-		add(u.Fragment)
-		add(u.User.String())
-		add(u.User.Username())
-		pass, _ := u.User.Password()
-		add(pass)
-		add(strings.Trim(u.Path, "/"))
-		for part := range strings.SplitSeq(u.Path, "/") {
-			add(part)
-		}
-		for _, values := range u.Query() {
-			for _, v := range values {
-				add(v)
-			}
-		}
-	}
-	// The longest first: a replacer takes the first that fits.
-	slices.SortFunc(parts, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
-	var pairs []string
-	for _, s := range slices.Compact(parts) {
-		pairs = append(pairs, s, "…")
-	}
-	return strings.NewReplacer(pairs...)
 }
 
 // transport bounds answers, says who asks, and sees what go-ethereum's client

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"scamtrace/tracer"
 )
 
 // one is a pool of one endpoint.
@@ -231,7 +233,7 @@ func FuzzFewer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string, from, to uint64, dense bool) {
 		if from >= to || to > 1<<63 {
-			t.Skip()
+			return // no blocks, or more than there will be
 		}
 		e := &nodeError{kind: kindRange, said: strings.ToLower(text)}
 		if dense {
@@ -289,7 +291,7 @@ func TestSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := secrets([]*url.URL{u})
+	r := tracer.Scrubber([]*url.URL{u})
 	for _, s := range []string{
 		u.String(), u.RequestURI(), "abcdef0123456789", "q1w2e3r4", "a/b+c", "a%2Fb%2Bc", "pass word", "pass%20word", "pass+word", "user:pass%20word",
 	} {

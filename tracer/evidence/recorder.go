@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"scamtrace/tracer"
+
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -346,39 +348,15 @@ func (k *kept) bytes() ([]byte, error) {
 // What is at least so long is taken for a secret, in texts of people and in
 // data. What is shorter is a word, or may stand in data by chance.
 const (
-	shortSecret = 4
+	shortSecret = tracer.ShortSecret
 	longSecret  = 12
 )
 
 // secrets are the parts of a request that may be keys, the longest first.
 func secrets(req *http.Request) []string {
-	var parts []string
-	add := func(s string) {
-		if len(s) >= shortSecret {
-			parts = append(parts, s)
-		}
-	}
-	u := req.URL
-	add(u.String())
-	add(u.Redacted())
-	add(u.RequestURI())
-	add(u.RawQuery)
-	add(u.User.String())
-	add(u.User.Username())
-	pass, _ := u.User.Password()
-	add(pass)
-	add(strings.Trim(u.Path, "/"))
-	for part := range strings.SplitSeq(u.Path, "/") {
-		add(part)
-	}
-	for part := range strings.SplitSeq(u.EscapedPath(), "/") {
-		add(part)
-	}
-	for name, values := range u.Query() {
-		add(name)
-		for _, v := range values {
-			add(v)
-		}
+	parts := tracer.Secrets(req.URL)
+	for name := range req.URL.Query() {
+		parts = append(parts, name)
 	}
 	for name, values := range req.Header {
 		switch name {
@@ -386,10 +364,7 @@ func secrets(req *http.Request) []string {
 			continue
 		}
 		for _, v := range values {
-			add(v)
-			for word := range strings.FieldsSeq(v) {
-				add(word)
-			}
+			parts = slices.AppendSeq(append(parts, v), strings.FieldsSeq(v))
 		}
 	}
 	slices.SortFunc(parts, func(a, b string) int { return len(b) - len(a) })

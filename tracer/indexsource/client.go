@@ -13,7 +13,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -144,7 +143,7 @@ func newClient(name, def string, free float64, o Options) (*client, error) {
 		return nil, fmt.Errorf("%w: the endpoint of %s is not a web address; write it like https://host/path", tracer.ErrUsage, name)
 	}
 	c := &client{name: name, base: u, header: http.Header{"User-Agent": {"scamtrace"}, "Accept": {"application/json"}},
-		query: make(url.Values), secrets: secrets(u, o.Key), now: time.Now, pause: sleep}
+		query: make(url.Values), secrets: tracer.Scrubber([]*url.URL{u}, o.Key), now: time.Now, pause: sleep}
 	h := http.Client{Timeout: time.Minute}
 	if o.HTTP != nil {
 		h = *o.HTTP
@@ -178,34 +177,6 @@ func newClient(name, def string, free float64, o Options) (*client, error) {
 		c.limit = rate.NewLimiter(rate.Inf, 0)
 	}
 	return c, nil
-}
-
-// secrets replaces the key, and whatever may be one in the address.
-func secrets(u *url.URL, key string) *strings.Replacer {
-	parts := []string{key, u.String(), u.Redacted(), u.RequestURI(), u.RawQuery, u.User.String(), u.User.Username()}
-	if pass, ok := u.User.Password(); ok {
-		parts = append(parts, pass)
-	}
-	for part := range strings.SplitSeq(u.Path, "/") {
-		if len(part) >= 12 { // shorter ones are words like datasets
-			parts = append(parts, part)
-		}
-	}
-	for _, vs := range u.Query() {
-		parts = append(parts, vs...)
-	}
-	var all []string
-	for _, s := range parts {
-		if len(s) >= 4 {
-			all = append(all, s, url.QueryEscape(s), url.PathEscape(s), strings.ToLower(s), strings.ToUpper(s))
-		}
-	}
-	slices.SortFunc(all, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
-	var pairs []string
-	for _, s := range slices.Compact(all) {
-		pairs = append(pairs, s, "…")
-	}
-	return strings.NewReplacer(pairs...)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -77,7 +77,7 @@ func NewBlockscout(chain tracer.Chain, o Options) (*Explorer, error) {
 	at := "eth-rpc"
 	if o.URL == "" {
 		n.base, at = n.base.JoinPath("../..", strconv.FormatUint(chain.ID, 10), "json-rpc"), ""
-		n.secrets = secrets(n.base, o.Key)
+		n.secrets = tracer.Scrubber([]*url.URL{n.base}, o.Key)
 		c.query.Set("chain_id", strconv.FormatUint(chain.ID, 10))
 	}
 	s := &Explorer{c: c, chain: chain, node: &rpc{c: &n, path: at, batch: 1}}

@@ -206,8 +206,8 @@ type explorerRow struct {
 	TraceID   string      `json:"traceId"`
 }
 
-func parse(s string) (common.Address, bool) {
-	return common.HexToAddress(s), strings.HasPrefix(s, "0x") && common.IsHexAddress(s)
+func parse(s string) (a common.Address, ok bool) {
+	return a, a.UnmarshalText([]byte(s)) == nil
 }
 
 // transfer fills in what all lists have.
