@@ -88,7 +88,7 @@ func (j *job) trace(ctx context.Context, stderr io.Writer) (*walk.Result, *repor
 		return nil, nil, err
 	}
 	if p, ok := j.source.(*nodes.Planned); ok {
-		if res, r, err = j.confirm(ctx, p, res, r, left, stderr); err != nil {
+		if res, r, left, err = j.confirm(ctx, p, res, r, left, stderr); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -107,12 +107,12 @@ func (j *job) trace(ctx context.Context, stderr io.Writer) (*walk.Result, *repor
 		return nil, nil, err
 	}
 	src, ok := tracer.As[interface {
-		Agree(context.Context, []tracer.Transfer) ([]string, int, error)
+		Agree(context.Context, []tracer.Transfer, int) ([]string, int, error)
 	}](j.source)
 	if !ok {
 		return nil, nil, usage("--agree: only nodes can be asked for transactions")
 	}
-	disputes, alone, err := src.Agree(ctx, cited)
+	disputes, alone, err := src.Agree(ctx, cited, left)
 	if err != nil {
 		return nil, nil, fmt.Errorf("ask a second endpoint for the transfers: %w", err)
 	}
@@ -122,20 +122,20 @@ func (j *job) trace(ctx context.Context, stderr io.Writer) (*walk.Result, *repor
 
 // confirm asks the node for the transfers of a report that indexers showed.
 // Where it denies some, the money is followed anew with the node alone, as far
-// as the budget goes.
-func (j *job) confirm(ctx context.Context, p *nodes.Planned, res *walk.Result, r *report.Report, left int, stderr io.Writer) (*walk.Result, *report.Report, error) {
+// as the budget goes. It returns what is left of that.
+func (j *job) confirm(ctx context.Context, p *nodes.Planned, res *walk.Result, r *report.Report, left int, stderr io.Writer) (*walk.Result, *report.Report, int, error) {
 	denied, spent, err := r.Confirm(ctx, p.Unwrap(), p.FromNode, left)
 	if err != nil {
-		return nil, nil, fmt.Errorf("confirm the transfers: %w", err)
+		return nil, nil, 0, fmt.Errorf("confirm the transfers: %w", err)
 	}
 	r.Notes = append(r.Notes, shares(p))
 	if denied == 0 {
-		return res, r, nil
+		return res, r, left - spent, nil
 	}
-	doubt := func(why string) (*walk.Result, *report.Report, error) {
+	doubt := func(why string) (*walk.Result, *report.Report, int, error) {
 		j.doubtful = true
 		r.Notes = slices.Insert(r.Notes, 0, fmt.Sprintf("The sums of this report are not to be relied on: transfers that %s showed are not what the node shows, and %s.", strings.Join(p.Names(), " or "), why))
-		return res, r, nil
+		return res, r, left - spent, nil
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -146,15 +146,15 @@ func (j *job) confirm(ctx context.Context, p *nodes.Planned, res *walk.Result, r
 	alone := *j
 	alone.source, alone.spent = p.Unwrap(), res.Limits.Requests-left+spent
 	alone.notes = append(slices.Clip(alone.notes), fmt.Sprintf("Transfers that %s showed are not what the node shows, so the money was followed anew with the node alone.", strings.Join(p.Names(), " or ")))
-	again, anew, _, err := alone.follow(ctx, stderr)
+	again, anew, rest, err := alone.follow(ctx, stderr)
 	if errors.Is(err, tracer.ErrUsage) { // not even the payments could be read again
 		return doubt("the budget of requests was too small to follow the money anew; trace again with more (--max-requests), or with --index none")
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
 	_, _, err = anew.Confirm(ctx, p.Unwrap(), func(*tracer.Transfer) bool { return true }, 0)
-	return again, anew, err
+	return again, anew, rest, err
 }
 
 // follow walks, looks into who acts as one, and builds the report. left is what

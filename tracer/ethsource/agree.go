@@ -9,9 +9,10 @@ import (
 
 // Agree asks the nodes, one after the other, for the transactions of transfers
 // until two have shown each transfer. It returns for each, in order, how one of
-// them differs, or nothing, and how many transfers no two have shown. It is an
-// error when ctx ends. A node that fails shows nothing.
-func (s *Source) Agree(ctx context.Context, ts []tracer.Transfer) (disputes []string, alone int, err error) {
+// them differs, or nothing, and how many transfers no two have shown, be it that
+// the requests, which are at most most, were too few. It is an error when ctx
+// ends. A node that fails shows nothing.
+func (s *Source) Agree(ctx context.Context, ts []tracer.Transfer, most int) (disputes []string, alone int, err error) {
 	out := make([]string, len(ts))
 	shown := make([]int, len(ts))
 	for _, n := range s.c.nodes {
@@ -22,11 +23,12 @@ func (s *Source) Agree(ctx context.Context, ts []tracer.Transfer) (disputes []st
 				some, at = append(some, ts[i]), append(at, i)
 			}
 		}
-		if len(some) == 0 {
+		if len(some) == 0 || most <= 0 {
 			break
 		}
 		// What it does not get to say when it fails is untold.
-		verdicts, _, _ := tracer.Confirm(ctx, s.of(n), some, 0)
+		verdicts, spent, _ := tracer.Confirm(ctx, s.of(n), some, most)
+		most -= spent
 		if ctx.Err() != nil {
 			return nil, 0, context.Cause(ctx)
 		}

@@ -176,17 +176,20 @@ func TestAgree(t *testing.T) {
 		list   []string
 		tokens string // what is said of them; of others nothing
 		alone  int
+		most   int
 	}{
-		{"two that agree", []string{good(), good()}, "", 0},
-		{"one alone", []string{good()}, "", len(ts)},
-		{"a forger", []string{good(), serve(t, forger) + keyPath, good()}, "the endpoint at 127.0.0.1#2 shows the transaction otherwise", 0},
+		{"two that agree", []string{good(), good()}, "", 0, 1e6},
+		{"one alone", []string{good()}, "", len(ts), 1e6},
+		{"no requests left", []string{good(), good()}, "", len(ts), 0},
+		{"too few for one", []string{good(), good()}, "", len(ts), 40},
+		{"a forger", []string{good(), serve(t, forger) + keyPath, good()}, "the endpoint at 127.0.0.1#2 shows the transaction otherwise", 0, 1e6},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := ethsource.OpenPool(t.Context(), devnet.Chain(), pool(t, tt.list...), ethsource.Hasty(ethsource.Options{}))
 			if err != nil {
 				t.Fatal(err)
 			}
-			why, alone, err := s.Agree(t.Context(), ts)
+			why, alone, err := s.Agree(t.Context(), ts, tt.most)
 			if err != nil || alone != tt.alone {
 				t.Fatalf("%d transfers are shown by one alone, want %d; %v", alone, tt.alone, err)
 			}

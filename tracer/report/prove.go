@@ -151,6 +151,6 @@ func (r *Report) Agree(disputes []string, alone int) {
 		r.Notes = append(r.Notes, fmt.Sprintf("Two endpoints were asked for the transactions of the transfers, and agree on %d of %d.", n, len(disputes)))
 	}
 	if alone > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("No second endpoint shows %d of %d transfers.", alone, len(disputes)))
+		r.Notes = append(r.Notes, fmt.Sprintf("No second endpoint shows %d of %d transfers, or the budget of requests did not reach them.", alone, len(disputes)))
 	}
 }
