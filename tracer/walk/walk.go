@@ -253,7 +253,9 @@ func (w *Walk) Step(ctx context.Context) (more bool, err error) {
 		}
 		todo = w.room(todo)
 		if len(todo) == 0 {
-			w.stopped = Stopped{tracer.ReasonBudget, fmt.Sprintf("the budget of %d wallets ran out", w.o.Limits.Wallets)}
+			if w.audit(ctx) {
+				w.stopped = Stopped{tracer.ReasonBudget, fmt.Sprintf("the budget of %d wallets ran out", w.o.Limits.Wallets)}
+			}
 			return false, nil
 		}
 		w.begin(todo)
